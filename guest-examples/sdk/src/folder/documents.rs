@@ -1,0 +1,83 @@
+//! Documents with compare-and-swap, made of hard links.
+//!
+//! A document is a folder of numbered generations, `00000001.json`, `00000002.json` and so on. The highest one is its
+//! content, its number the token. To swap from generation N is to link a complete file as N + 1, which only one
+//! of several writers can do.
+//!
+//! Why two writers can't both win. A generation is removed only by someone who has seen a higher one, so the
+//! highest never disappears. A writer that read N and links N + 1 therefore either follows the highest, and
+//! then it is the one that linked N + 1; or it is late and N + 1 was there and has been removed, and then a
+//! higher one is there, which it finds by looking again. The last [`KEPT`] generations stay, so that a late
+//! writer finds the number taken, and a reader has its file, without depending on how fast folders are listed.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::{Folder, absent, failed};
+use crate::{Document, Error, Result, Swap, Token};
+
+/// How many generations below the newest one are kept.
+const KEPT: u64 = 8;
+/// How often a reader looks again because the file that it was about to open is gone.
+const ATTEMPTS: u32 = 16;
+
+pub(super) fn read(folder: &Path) -> io::Result<Option<Document>> {
+    for _ in 0..ATTEMPTS {
+        let Some(newest) = generations(folder)?.into_iter().max() else { return Ok(None) };
+        match fs::read(file(folder, newest)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => return Ok(Some(Document { bytes: result?, token: Token(newest.to_string()) })),
+        }
+    }
+    Err(ErrorKind::ResourceBusy.into())
+}
+
+pub(super) fn swap(remote: &Folder, key: &str, expected: Option<&Token>, bytes: &[u8]) -> Result<Swap> {
+    let expected = match expected {
+        Some(token) => token.0.parse().map_err(|_| Error::fatal("not a token of this remote").at(key))?,
+        None => 0,
+    };
+    let own = expected + 1;
+    let folder = remote.file(key);
+    let temporary = remote.write_temporary(key, &mut &*bytes, bytes.len() as u64)?;
+    let linked = remote.place(&format!("{key}/{}", name(own)), |target| fs::hard_link(&temporary.0, target));
+    match linked {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Swap::Mismatch),
+        Err(error) => return Err(remote.link_failed(key, &error)),
+        Ok(()) => {}
+    }
+    let found = generations(&folder).map_err(|error| failed("read", key, &error))?;
+    if found.iter().any(|generation| *generation > own) {
+        let _ = fs::remove_file(file(&folder, own));
+        return Ok(Swap::Mismatch);
+    }
+    for old in found.into_iter().filter(|generation| generation + KEPT < own) {
+        let _ = fs::remove_file(file(&folder, old));
+    }
+    Ok(Swap::Swapped(Token(own.to_string())))
+}
+
+/// Lists the generations of a document; none if there is no such document.
+fn generations(folder: &Path) -> io::Result<Vec<u64>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if absent(&error) => return Ok(Vec::new()),
+        result => result?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|name| name.parse().ok());
+        found.extend(number);
+    }
+    Ok(found)
+}
+
+fn name(generation: u64) -> String {
+    format!("{generation:08}.json")
+}
+
+fn file(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(name(generation))
+}

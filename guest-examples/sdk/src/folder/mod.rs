@@ -1,0 +1,191 @@
+//! A remote in a folder: a mounted share, a synced disk, another place on this machine.
+
+mod documents;
+mod listing;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::body::BUFFER;
+use crate::path::OWN;
+use crate::{Document, Error, PutNew, Remote, Result, Swap, Token};
+
+/// How often a write is tried again because its folder was pruned meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// A remote that keeps each object in a file of its own. The file system has to support hard links.
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder, which has to exist: one that is not there is a mistake, not an empty remote.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        match fs::read_dir(&root) {
+            Ok(_) => Ok(Self { root }),
+            Err(error) => Err(Error::config(format!(
+                "can't open the folder that `root` names: {error}; grant it in [datastore.grants] folders"
+            ))
+            .at(&root.to_string_lossy())),
+        }
+    }
+
+    fn file(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    /// Writes a file under a name of its own, where nobody looks for it.
+    fn write_temporary(&self, key: &str, body: &mut dyn Read, size: u64) -> Result<Temporary> {
+        let folder = self.root.join(OWN).join("tmp");
+        let mut write = || {
+            fs::create_dir_all(&folder)?;
+            let name = getrandom::u64().map_err(io::Error::other)?;
+            let temporary = Temporary(folder.join(format!("{name:016x}")));
+            let file = OpenOptions::new().write(true).create_new(true).open(&temporary.0)?;
+            let mut file = BufWriter::with_capacity(BUFFER, file);
+            if io::copy(body, &mut file)? != size {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            file.flush()?;
+            file.get_ref().sync_all()?;
+            Ok(temporary)
+        };
+        write().map_err(|error| failed("write", key, &error))
+    }
+
+    /// Names a written file by `step`, which says how; makes the folder for it, again if it is pruned meanwhile.
+    fn place(&self, key: &str, step: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+        let target = self.file(key);
+        let folder = target.parent().unwrap_or(&self.root);
+        let mut attempt = 1;
+        loop {
+            fs::create_dir_all(folder)?;
+            match step(&target) {
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < ATTEMPTS => attempt += 1,
+                result => {
+                    result?;
+                    sync_folder(folder);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+impl Remote for Folder {
+    fn get(&self, key: &str) -> Result<Option<Box<dyn Read + '_>>> {
+        match File::open(self.file(key)) {
+            // A folder is no object, and below a file there is none.
+            Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_dir()) => Ok(None),
+            Ok(file) => Ok(Some(Box::new(file))),
+            Err(error) if absent(&error) || error.kind() == ErrorKind::IsADirectory => Ok(None),
+            Err(error) => Err(failed("read", key, &error)),
+        }
+    }
+
+    fn put(&self, key: &str, body: &mut dyn Read, size: u64) -> Result<()> {
+        let temporary = self.write_temporary(key, body, size)?;
+        self.place(key, |target| fs::rename(&temporary.0, target))
+            .map_err(|error| failed("write", key, &error))
+    }
+
+    fn put_new(&self, key: &str, body: &mut dyn Read, size: u64) -> Result<PutNew> {
+        if fs::symlink_metadata(self.file(key)).is_ok() {
+            return Ok(PutNew::Exists);
+        }
+        let temporary = self.write_temporary(key, body, size)?;
+        match self.place(key, |target| fs::hard_link(&temporary.0, target)) {
+            Ok(()) => Ok(PutNew::Created),
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
+                Ok(PutNew::Exists)
+            }
+            Err(error) => Err(self.link_failed(key, &error)),
+        }
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        match fs::remove_file(self.file(key)) {
+            Ok(()) => {}
+            Err(error) if absent(&error) => {}
+            Err(_) if self.file(key).is_dir() => return Ok(()),
+            Err(error) => return Err(failed("delete", key, &error)),
+        }
+        // A folder that is empty now would stand in the way of a file of its name.
+        let mut folder = Path::new(key).parent();
+        while let Some(empty) = folder.filter(|folder| *folder != Path::new("")) {
+            if fs::remove_dir(self.root.join(empty)).is_err() {
+                break;
+            }
+            folder = empty.parent();
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str, _: u64) -> Result<bool> {
+        let source = self.file(from);
+        match self.place(to, |target| fs::rename(&source, target)) {
+            Ok(()) => Ok(true),
+            Err(error) if absent(&error) && !source.exists() => Ok(false),
+            Err(error) => Err(failed("write", to, &error)),
+        }
+    }
+
+    fn read_document(&self, key: &str) -> Result<Option<Document>> {
+        documents::read(&self.file(key)).map_err(|error| failed("read", key, &error))
+    }
+
+    fn swap_document(&self, key: &str, expected: Option<&Token>, bytes: &[u8]) -> Result<Swap> {
+        documents::swap(self, key, expected, bytes)
+    }
+
+    fn list_documents(&self, prefix: &str) -> Result<Box<dyn Iterator<Item = Result<String>> + '_>> {
+        Ok(Box::new(listing::Listing::new(&self.root, prefix)))
+    }
+}
+
+impl Folder {
+    fn link_failed(&self, key: &str, error: &io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::Unsupported | ErrorKind::PermissionDenied => Error::config(format!(
+                "can't make a hard link in {}: {error}; the folder has to be writable and its file system has to support hard links",
+                self.root.display()
+            ))
+            .at(key),
+            _ => failed("write", key, error),
+        }
+    }
+}
+
+/// A file that is removed when nobody needs it any more. It may be gone, and it may stay: it is in nobody's way.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes a new name survive a power failure, where folders can be synced.
+fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+/// Says whether a path leads nowhere, as opposed to an error on the way.
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn failed(what: &str, key: &str, error: &io::Error) -> Error {
+    let message = format!("can't {what} this file of the remote folder: {error}");
+    let error = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::config(message),
+        ErrorKind::TimedOut
+        | ErrorKind::Interrupted
+        | ErrorKind::StaleNetworkFileHandle
+        | ErrorKind::ResourceBusy => Error::retry(message),
+        _ => Error::fatal(message),
+    };
+    error.at(key)
+}

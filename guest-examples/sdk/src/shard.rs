@@ -1,0 +1,150 @@
+//! The document that lists the files of one scope.
+//!
+//! ```json
+//! {
+//!   "version": 1,
+//!   "scope": "data/aws-ec2/web/",
+//!   "files": { "data/aws-ec2/web/state.json": { "digest": "…", "size": 120 } },
+//!   "deleted": { "data/aws-ec2/web/old.json": { "digest": "…" } },
+//!   "unfinished": { "publish": { "data/aws-ec2/web/state.json": "…" }, "delete": ["data/aws-ec2/web/old.json"] }
+//! }
+//! ```
+//!
+//! Nothing in it belongs to one machine. A shard is never deleted: one without files stays where it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::path::{OWN, check_digest, check_path, check_scope};
+use crate::{Error, Result};
+
+const VERSION: u32 = 1;
+
+/// The files of one scope.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shard {
+    version: u32,
+    /// The folder prefix that all its paths start with.
+    pub scope: String,
+    /// The files there are.
+    pub files: BTreeMap<String, Entry>,
+    /// The files that were deleted, and have not been created again since.
+    pub deleted: BTreeMap<String, Tombstone>,
+    /// What the last commit left to be done.
+    pub unfinished: Unfinished,
+}
+
+/// A file that there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The digest of its content.
+    pub digest: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A file that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The digest of the content that was deleted.
+    pub digest: String,
+}
+
+/// What a commit promised and whoever pushes next under the same lock has to finish.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// Staged objects to move to their own path, with their digests.
+    pub publish: BTreeMap<String, String>,
+    /// Objects to delete.
+    pub delete: BTreeSet<String>,
+}
+
+impl Shard {
+    /// Makes the shard of a scope that has no files yet.
+    pub fn new(scope: &str) -> Self {
+        Self {
+            version: VERSION,
+            scope: scope.to_owned(),
+            files: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            unfinished: Unfinished::default(),
+        }
+    }
+
+    /// Reads a shard and checks everything that it will be trusted for. A damaged one is an error, never empty.
+    pub fn parse(scope: &str, bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let key = document_key(scope);
+        let damaged =
+            |what: String| Error::fatal(format!("this shard of the index is damaged: {what}")).at(&key);
+        let Version { version } =
+            serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        if version != VERSION {
+            let message = format!(
+                "the index has version {version}, this extension knows {VERSION}: upgrade the extension"
+            );
+            return Err(Error::fatal(message).at(&key));
+        }
+        let shard: Self = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        if shard.scope != scope {
+            return Err(damaged(format!("it says to be that of {:?}", shard.scope)));
+        }
+        shard.check().map_err(|error| error.at(&key))?;
+        Ok(shard)
+    }
+
+    /// The bytes to store.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|error| Error::fatal(format!("can't write the index: {error}")))
+    }
+
+    /// Says whether the shard knows a path, be it deleted.
+    pub fn lists(&self, path: &str) -> bool {
+        self.files.contains_key(path) || self.deleted.contains_key(path)
+    }
+
+    fn check(&self) -> Result<()> {
+        let Unfinished { publish, delete } = &self.unfinished;
+        let paths = self.files.keys().chain(self.deleted.keys()).chain(publish.keys()).chain(delete);
+        for path in paths {
+            check_path(path)?;
+            if !path.starts_with(&self.scope) {
+                return Err(Error::fatal(format!("{path:?} does not belong to {:?}", self.scope)));
+            }
+        }
+        let files = self.files.values().map(|entry| &entry.digest);
+        let deleted = self.deleted.values().map(|tombstone| &tombstone.digest);
+        files.chain(deleted).chain(publish.values()).try_for_each(|digest| check_digest(digest))
+    }
+}
+
+/// The folder of the index.
+pub(crate) fn index_prefix(scope: &str) -> String {
+    format!("{OWN}/index/{scope}")
+}
+
+/// The key of the shard of a scope.
+///
+/// It stands in the scope's own folder of the index; no scope has a segment that begins with a dot.
+pub(crate) fn document_key(scope: &str) -> String {
+    format!("{OWN}/index/{scope}.shard")
+}
+
+/// The scope of the shard with this key.
+pub(crate) fn scope_of(key: &str) -> Result<String> {
+    let scope = key.strip_prefix(OWN).and_then(|key| key.strip_prefix("/index/")?.strip_suffix(".shard"));
+    match scope {
+        Some(scope) => check_scope(scope).map(|()| scope.to_owned()),
+        None => Err(Error::fatal("the index holds a document that is not a shard").at(key)),
+    }
+}
+
+/// The key of new content that waits for its commit. Two files with the same content don't share it.
+pub(crate) fn staged_key(scope: &str, path: &str, digest: &str) -> String {
+    let name = blake3::hash(path.as_bytes()).to_hex();
+    format!("{OWN}/staged/{scope}{digest}.{}", name.get(..16).unwrap_or_default())
+}

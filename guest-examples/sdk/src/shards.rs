@@ -1,0 +1,80 @@
+//! The shards that a push works on, and which of them a path belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::index::{Index, Layout, Loaded};
+use crate::path::{depth, folders};
+use crate::settle::settle;
+use crate::{Error, Result};
+
+/// How many segments the scope of a model has at least: `data/{type}/{id}/`.
+///
+/// A shard above that keeps the files of its own folder alone, lest it become the index of everything.
+const MODEL_DEPTH: usize = 3;
+
+/// The shards of one push.
+pub(crate) struct Shards<'a> {
+    index: Index<'a>,
+    scope: &'a str,
+    known: BTreeSet<String>,
+    loaded: BTreeMap<String, Loaded>,
+}
+
+impl<'a> Shards<'a> {
+    /// Finds the shards that may list files under a scope. Given a scope, reads them; they are few.
+    pub(crate) fn load(index: Index<'a>, scope: &'a str) -> Result<Self> {
+        let mut shards = Self { index, scope, known: BTreeSet::new(), loaded: BTreeMap::new() };
+        for candidate in index.candidates(scope)? {
+            let candidate = candidate?;
+            if scope.is_empty() {
+                shards.known.insert(candidate);
+            } else if let Some(loaded) = index.read(&candidate)? {
+                shards.add(loaded)?;
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Names the shard that a path belongs to: the one that lists it, or else the one to list it from now on.
+    pub(crate) fn owner(&mut self, path: &str) -> Result<String> {
+        if !path.starts_with(self.scope) {
+            return Err(Error::fatal(format!("not under the scope {:?}", self.scope)).at(path));
+        }
+        let parent = folders(path).next_back().unwrap_or_default();
+        if self.index.layout == Layout::Single {
+            return Ok(String::new());
+        }
+        if parent.is_empty() {
+            return Err(Error::fatal("a file outside of any folder belongs to no scope").at(path));
+        }
+        let known: Vec<_> = folders(path).rev().filter(|folder| self.known.contains(*folder)).collect();
+        for folder in &known {
+            if self.get(folder)?.shard.lists(path) {
+                return Ok((*folder).to_owned());
+            }
+        }
+        let owner = match self.scope {
+            "" => known.into_iter().find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or(parent),
+            scope => scope,
+        };
+        self.known.insert(owner.to_owned());
+        Ok(owner.to_owned())
+    }
+
+    /// The shard of a scope, read when it is first asked for.
+    pub(crate) fn get(&mut self, scope: &str) -> Result<&mut Loaded> {
+        if !self.loaded.contains_key(scope) {
+            let loaded = self.index.open(scope)?;
+            self.add(loaded)?;
+        }
+        self.loaded.get_mut(scope).ok_or_else(|| Error::fatal("a shard that was read is not there"))
+    }
+
+    /// Takes a shard in, having finished what an earlier push left undone.
+    fn add(&mut self, mut loaded: Loaded) -> Result<()> {
+        settle(self.index, &mut loaded, self.scope)?;
+        self.known.insert(loaded.shard.scope.clone());
+        self.loaded.insert(loaded.shard.scope.clone(), loaded);
+        Ok(())
+    }
+}

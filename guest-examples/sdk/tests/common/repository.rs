@@ -1,0 +1,198 @@
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use lockkeeper_sdk::{
+    Change, ChangeCount, DeletedFile, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport,
+    PushOptions, PushReport, Remote, Result, WrittenFile, pull, push,
+};
+use tempfile::TempDir;
+
+/// A cache and what its host knows about it.
+pub struct Repository {
+    layout: Layout,
+    cache: TempDir,
+    synced: BTreeMap<String, String>,
+}
+
+impl Repository {
+    pub fn new(layout: Layout) -> Self {
+        Self { layout, cache: TempDir::new().unwrap(), synced: BTreeMap::new() }
+    }
+
+    /// A repository that holds these files.
+    pub fn with(files: &BTreeMap<String, String>) -> Self {
+        let repository = Self::new(Layout::PerScope);
+        files.iter().for_each(|(path, content)| repository.write(path, content));
+        repository
+    }
+
+    pub fn write(&self, path: &str, content: &str) {
+        let file = self.cache.path().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+
+    pub fn remove(&self, path: &str) {
+        fs::remove_file(self.cache.path().join(path)).unwrap();
+    }
+
+    /// Makes the cache hold these files and no others.
+    pub fn replace(&self, files: &BTreeMap<String, String>) {
+        for entry in fs::read_dir(self.cache.path()).unwrap() {
+            fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+        files.iter().for_each(|(path, content)| self.write(path, content));
+    }
+
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        collect(self.cache.path(), "", &mut found);
+        found
+    }
+
+    /// Pushes what changed since the last sync.
+    pub fn push(&mut self, remote: &dyn Remote, scope: Option<&str>) -> Result<PushReport> {
+        let changes = self.changes(scope.unwrap_or_default());
+        let written = changes.iter().filter(|change| matches!(change, Change::Written(_))).count() as u64;
+        let deleted = changes.len() as u64 - written;
+        let call = Call::new(self.cache.path(), changes.clone());
+        let scope = scope.map(str::to_owned);
+        let options = PushOptions { scope, changes: Some(ChangeCount { written, deleted }) };
+        let report = push(&call, remote, self.layout, &options)?;
+        assert_eq!((report.files + report.unchanged, report.deletions), (written, deleted));
+        for change in changes {
+            match change {
+                Change::Written(file) => self.synced.insert(file.path, file.digest),
+                Change::Deleted(file) => self.synced.remove(&file.path),
+            };
+        }
+        Ok(report)
+    }
+
+    /// Pushes without knowing what changed.
+    pub fn push_blindly(&self, remote: &dyn Remote, scope: Option<&str>) -> Result<PushReport> {
+        let call = Call::new(self.cache.path(), Vec::new());
+        push(&call, remote, self.layout, &PushOptions { scope: scope.map(str::to_owned), changes: None })
+    }
+
+    /// Pushes after the host read the digests, and `meddle` ran in between.
+    pub fn push_after(&self, remote: &dyn Remote, meddle: impl FnOnce(&Self)) -> Result<PushReport> {
+        let call = Call::new(self.cache.path(), self.changes(""));
+        meddle(self);
+        let changes = Some(ChangeCount { written: 0, deleted: 0 });
+        push(&call, remote, self.layout, &PushOptions { scope: None, changes })
+    }
+
+    /// Pulls, and takes over what came.
+    pub fn pull(&mut self, remote: &dyn Remote, scope: Option<&str>) -> Result<PullReport> {
+        let staging = TempDir::new().unwrap();
+        let mut call = Call::new(staging.path(), Vec::new());
+        call.held = self.files().iter().map(|(path, content)| (path.clone(), digest(content))).collect();
+        let report = pull(&call, remote, self.layout, &PullOptions { scope: scope.map(str::to_owned) })?;
+        for path in call.deleted.take() {
+            self.remove(&path);
+            self.synced.remove(&path);
+        }
+        let mut brought = BTreeMap::new();
+        collect(staging.path(), "", &mut brought);
+        assert_eq!(report.files, brought.len() as u64);
+        assert_eq!(report.bytes, brought.values().map(|content| content.len() as u64).sum::<u64>());
+        for (path, content) in brought {
+            assert!(path.starts_with(scope.unwrap_or_default()));
+            self.write(&path, &content);
+            self.synced.insert(path, digest(&content));
+        }
+        Ok(report)
+    }
+
+    fn changes(&self, scope: &str) -> Vec<Change> {
+        let files = self.files();
+        let written = files.iter().map(|(path, content)| {
+            let (size, base) = (content.len() as u64, self.synced.get(path).cloned());
+            Change::Written(WrittenFile { path: path.clone(), size, digest: digest(content), base })
+        });
+        let written = written.filter(|change| match change {
+            Change::Written(file) => file.base.as_ref() != Some(&file.digest),
+            Change::Deleted(_) => false,
+        });
+        let gone = self.synced.iter().filter(|(path, _)| !files.contains_key(*path));
+        let deleted =
+            gone.map(|(path, base)| Change::Deleted(DeletedFile { path: path.clone(), base: base.clone() }));
+        let mut changes: Vec<_> =
+            written.chain(deleted).filter(|change| change.path().starts_with(scope)).collect();
+        changes.sort_by(|one, other| one.path().cmp(other.path()));
+        changes
+    }
+}
+
+pub fn digest(content: &str) -> String {
+    blake3::hash(content.as_bytes()).to_hex().to_string()
+}
+
+fn collect(root: &Path, below: &str, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(root.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        if entry.file_type().unwrap().is_dir() {
+            collect(root, &path, found);
+        } else {
+            found.insert(path, fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+struct Call<'a> {
+    cache: &'a Path,
+    changes: RefCell<VecDeque<Change>>,
+    held: BTreeMap<String, String>,
+    deleted: RefCell<Vec<String>>,
+}
+
+impl<'a> Call<'a> {
+    fn new(cache: &'a Path, changes: Vec<Change>) -> Self {
+        Self {
+            cache,
+            changes: RefCell::new(changes.into()),
+            held: BTreeMap::new(),
+            deleted: RefCell::default(),
+        }
+    }
+}
+
+impl Host for Call<'_> {
+    fn cache(&self) -> &Path {
+        self.cache
+    }
+
+    fn next_changes(&self, max: u32) -> Vec<Change> {
+        let mut changes = self.changes.borrow_mut();
+        let page = changes.len().min(max as usize);
+        changes.drain(..page).collect()
+    }
+
+    fn wants(&self, path: &str, digest: &str) -> bool {
+        self.held.get(path).is_none_or(|held| held != digest)
+    }
+
+    fn delete(&self, path: &str) -> bool {
+        let held = self.held.contains_key(path);
+        if held {
+            self.deleted.borrow_mut().push(path.to_owned());
+        }
+        held
+    }
+
+    fn log(&self, _: Level, _: &str) {}
+
+    fn progress(&self, _: ProgressUpdate) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+
+    fn pause(&self, _: Duration) {}
+}

@@ -1,0 +1,5 @@
+//! The `lockkeeper` command.
+
+fn main() -> std::process::ExitCode {
+    lockkeeper_command::main()
+}

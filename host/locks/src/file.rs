@@ -1,0 +1,149 @@
+//! Locks that the kernel keeps on files: for one machine, or for one shared file system that carries locks.
+//!
+//! Each key has a folder, which mirrors its segments, with three names that no segment can have:
+//!
+//! ```text
+//! {dir}/model/aws-ec2/web/.lock      the lock itself, shared or exclusive
+//!                        /.gate      held by whoever stands first in line for it
+//!                        /.holders/  one record for each holder, and for the first in line
+//! ```
+//!
+//! Everybody passes the gate alone, and whoever has to wait for the lock keeps it meanwhile. So nobody overtakes
+//! the first in line, whatever its mode, and neither mode starves. Who comes to the gate next is chance.
+//! Records are written only by whoever has the gate, and removed before the lock is given back.
+//!
+//! No lock file is ever deleted: whoever had it open would lock a file that others no longer find. The kernel
+//! frees the locks of a process that ends in any way, and a child process doesn't inherit them.
+
+mod lock_file;
+mod record;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use lock_file::LockFile;
+use record::{Record, Records};
+
+use crate::patience::Patience;
+use crate::{
+    BoxFuture, Guard, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, OnWait, Released,
+};
+
+/// The longest pause of those who wait at the gate, of whom there can be many.
+const GATE_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause of the one who has the gate: its tries cost little, and the lock lies idle in between.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Locks on files below one folder. Everybody who opens the same folder shares them.
+#[derive(Debug, Clone)]
+pub struct FileLocks {
+    dir: PathBuf,
+}
+
+impl FileLocks {
+    /// Names the folder. It is made when the first lock is taken; until then it is touched by nothing.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    fn folder(&self, key: &LockKey) -> PathBuf {
+        self.dir.join(key.as_str())
+    }
+
+    fn records(&self, key: &LockKey) -> Records {
+        Records::new(key.clone(), &self.folder(key))
+    }
+
+    async fn take(
+        &self,
+        key: &LockKey,
+        mode: Mode,
+        who: &Identity,
+        wait: Duration,
+        on_wait: &OnWait<'_>,
+    ) -> Result<Lease, LockError> {
+        let folder = self.folder(key);
+        let records = self.records(key);
+        records.create_folder()?;
+        let mut patience = Patience::new(key, mode, wait, on_wait);
+
+        let gate = LockFile::open(folder.join(".gate"))?;
+        while !gate.try_lock(Mode::Exclusive)? {
+            patience.pause(GATE_PAUSE, || records.shown_except(None)).await?;
+        }
+
+        let lock = LockFile::open(folder.join(".lock"))?;
+        let mut in_line: Option<Record> = None;
+        while !lock.try_lock(mode)? {
+            // Without it, one who is stopped while waiting would hold up everybody and be named to nobody.
+            let record = match in_line.take() {
+                Some(record) => record,
+                None => records.write(&holder(key, mode, who, true))?,
+            };
+            let id = in_line.insert(record).id();
+            patience.pause(LOCK_PAUSE, || records.shown_except(Some(id))).await?;
+        }
+        let waited = patience.waited();
+
+        drop(in_line);
+        if mode == Mode::Exclusive {
+            records.clear();
+        }
+        let record = records.write(&holder(key, mode, who, false))?;
+        let id = record.id().to_owned();
+        Ok(Lease::new(key.clone(), mode, id, waited, Box::new(Held { record, lock })))
+    }
+}
+
+fn holder(key: &LockKey, mode: Mode, who: &Identity, waiting: bool) -> Holder {
+    let Identity { user, host, pid, command } = who.clone();
+    Holder {
+        id: record::new_id(),
+        key: key.clone(),
+        mode,
+        waiting,
+        user,
+        host,
+        pid,
+        command,
+        // A clock set to before 1970 can't be written as a date.
+        since: humantime::format_rfc3339_seconds(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string(),
+    }
+}
+
+/// A lock that is held. Dropped in the order of its fields: the record goes first, so none outlives its lock.
+struct Held {
+    record: Record,
+    lock: LockFile,
+}
+
+impl Guard for Held {
+    fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), LockError>> {
+        Box::pin(async move {
+            let removed = self.record.remove();
+            self.lock.unlock()?;
+            removed
+        })
+    }
+}
+
+impl LockStore for FileLocks {
+    fn acquire<'a>(
+        &'a self,
+        key: &'a LockKey,
+        mode: Mode,
+        who: &'a Identity,
+        wait: Duration,
+        on_wait: &'a OnWait<'a>,
+    ) -> BoxFuture<'a, Result<Lease, LockError>> {
+        Box::pin(self.take(key, mode, who, wait, on_wait))
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>> {
+        Box::pin(async { record::all_below(&self.dir) })
+    }
+
+    fn release<'a>(&'a self, key: &'a LockKey, id: &'a str) -> BoxFuture<'a, Result<Released, LockError>> {
+        Box::pin(async move { self.records(key).release(id) })
+    }
+}

@@ -1,0 +1,105 @@
+//! One bounded wait: the only place where the deadline is checked, the pauses grow and the wait is announced.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Holder, LockError, LockKey, Mode, OnWait, Waiting};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const FIRST_NOTICE: Duration = Duration::from_secs(1);
+const NEXT_NOTICE: Duration = Duration::from_secs(10);
+
+/// What is left of a wait for one lock.
+pub(crate) struct Patience<'a> {
+    key: &'a LockKey,
+    mode: Mode,
+    started: Instant,
+    limit: Duration,
+    pause: Duration,
+    notice_at: Duration,
+    on_wait: &'a OnWait<'a>,
+}
+
+impl<'a> Patience<'a> {
+    /// Begins a wait that ends after `limit`.
+    pub(crate) fn new(key: &'a LockKey, mode: Mode, limit: Duration, on_wait: &'a OnWait<'a>) -> Self {
+        let started = Instant::now();
+        Self { key, mode, started, limit, pause: FIRST_PAUSE, notice_at: FIRST_NOTICE, on_wait }
+    }
+
+    /// How long the wait has lasted.
+    pub(crate) fn waited(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Sleeps a little before the next try, at most `longest`, or ends the wait if its time is over.
+    pub(crate) async fn pause(
+        &mut self,
+        longest: Duration,
+        holders: impl Fn() -> Vec<Holder> + Send,
+    ) -> Result<(), LockError> {
+        let waited = self.waited();
+        let Some(left) = self.limit.checked_sub(waited).filter(|left| !left.is_zero()) else {
+            return Err(LockError::TimedOut {
+                key: self.key.clone(),
+                mode: self.mode,
+                waited,
+                holders: holders(),
+            });
+        };
+        if waited >= self.notice_at {
+            self.notice_at = waited.saturating_add(NEXT_NOTICE);
+            (self.on_wait)(&Waiting { key: self.key.clone(), mode: self.mode, waited, holders: holders() });
+        }
+        // Jitter, so that those who began to wait together don't try together.
+        let pause = self.pause.min(longest).mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.pause = self.pause.saturating_mul(2).min(longest);
+        tokio::time::sleep(pause.min(left)).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_announced_after_a_second_and_then_every_ten_and_ends_on_time() {
+        let key = LockKey::parse("sync").unwrap();
+        let notices = Mutex::new(Vec::new());
+        let on_wait = |waiting: &Waiting| notices.lock().unwrap().push(waiting.waited.as_secs());
+        let mut patience = Patience::new(&key, Mode::Shared, Duration::from_secs(25), &on_wait);
+        let error = loop {
+            if let Err(error) = patience.pause(Duration::from_millis(50), Vec::new).await {
+                break error;
+            }
+        };
+        assert!(matches!(error, LockError::TimedOut { waited, .. } if waited.as_secs() == 25), "{error}");
+        assert_eq!(*notices.lock().unwrap(), [1, 11, 21]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_of_no_time_ends_without_a_pause() {
+        let key = LockKey::parse("sync").unwrap();
+        let mut patience = Patience::new(&key, Mode::Shared, Duration::ZERO, &|_| ());
+        assert!(patience.pause(Duration::from_millis(50), Vec::new).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_up_to_their_longest() {
+        let key = LockKey::parse("sync").unwrap();
+        let mut patience = Patience::new(&key, Mode::Shared, Duration::MAX, &|_| ());
+        let mut pauses = Vec::new();
+        for _ in 0..20 {
+            let before = patience.waited();
+            patience.pause(Duration::from_millis(50), Vec::new).await.unwrap();
+            pauses.push(patience.waited() - before);
+        }
+        assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
+        assert!(pauses[19] >= Duration::from_millis(25), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= Duration::from_millis(51)), "{pauses:?}");
+    }
+}

@@ -1,0 +1,119 @@
+use std::fmt;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use crate::{Holder, Identity, LockError, LockKey, Waiting};
+
+/// A future on the heap, so that a store can be chosen while running.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Told about a wait once it has lasted a second, and then every ten seconds.
+pub type OnWait<'a> = dyn Fn(&Waiting) + Send + Sync + 'a;
+
+/// How a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Together with others who hold it shared.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "shared",
+            Self::Exclusive => "exclusive",
+        })
+    }
+}
+
+/// A place that keeps locks.
+pub trait LockStore: Send + Sync {
+    /// Takes the lock, waiting up to `wait` (with zero it tries once), and fails with [`LockError::TimedOut`] after.
+    ///
+    /// Neither mode is starved by a stream of the other. Dropping the future leaves nothing behind. Locks aren't
+    /// reentrant: who holds a key and asks for it again waits for itself.
+    fn acquire<'a>(
+        &'a self,
+        key: &'a LockKey,
+        mode: Mode,
+        who: &'a Identity,
+        wait: Duration,
+        on_wait: &'a OnWait<'a>,
+    ) -> BoxFuture<'a, Result<Lease, LockError>>;
+
+    /// Lists who holds which lock now, and who stands first in line, by key. Never takes a lock.
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>>;
+
+    /// Clears away one hold of a lock whose holder is gone, if `id` still names it. Never takes the lock.
+    fn release<'a>(&'a self, key: &'a LockKey, id: &'a str) -> BoxFuture<'a, Result<Released, LockError>>;
+}
+
+/// What [`LockStore::release`] found and cleared away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Released {
+    /// The record of a process that is gone; its lock was free already.
+    Stale,
+}
+
+/// What a store keeps alive while a lock is held. Dropping it gives the lock back.
+pub trait Guard: Send + Sync {
+    /// Gives the lock back, and says whether that worked.
+    fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), LockError>>;
+}
+
+/// A lock that is held; dropping it gives the lock back.
+#[must_use = "dropping a lease gives its lock back"]
+pub struct Lease {
+    key: LockKey,
+    mode: Mode,
+    id: String,
+    waited: Duration,
+    held_since: Instant,
+    guard: Box<dyn Guard>,
+}
+
+impl Lease {
+    /// Wraps what a store keeps alive, at the moment the lock was taken.
+    pub fn new(key: LockKey, mode: Mode, id: String, waited: Duration, guard: Box<dyn Guard>) -> Self {
+        Self { key, mode, id, waited, held_since: Instant::now(), guard }
+    }
+
+    /// What is locked.
+    pub fn key(&self) -> &LockKey {
+        &self.key
+    }
+
+    /// How it is locked.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The [`Holder::id`] under which others see this hold.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How long it took to get the lock.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Since when the lock is held.
+    pub fn held_since(&self) -> Instant {
+        self.held_since
+    }
+
+    /// Gives the lock back, and says whether that worked. Either way it's no longer held.
+    pub async fn release(self) -> Result<(), LockError> {
+        self.guard.release().await
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({} {} {})", self.mode, self.key, self.id)
+    }
+}

@@ -1,0 +1,72 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Something that a guest asked for and was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// A request to an origin that isn't granted.
+    Http {
+        /// The origin, such as `https://example.org`.
+        origin: String,
+    },
+    /// A granted name that resolves to a private, loopback or link-local address.
+    PrivateAddress {
+        /// The name.
+        host: String,
+        /// The address it resolves to.
+        address: std::net::IpAddr,
+    },
+    /// A connection to an address that isn't granted.
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A file operation that leads out of the granted folders, or writes where only reading is granted.
+    File {
+        /// The host call.
+        operation: String,
+        /// The path as the guest gave it.
+        path: String,
+    },
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { origin } => {
+                write!(f, "no grant for {origin}; to allow it: [datastore.grants] http = [\"{origin}\"]")
+            }
+            Self::PrivateAddress { host, address } => write!(
+                f,
+                "{host} resolves to {address}, an address of a private network, which needs a grant of its own"
+            ),
+            Self::Tcp { address } => {
+                write!(f, "no grant for {address}; to allow it: [datastore.grants] tcp = [\"{address}\"]")
+            }
+            Self::File { operation, path } => {
+                write!(f, "{operation} of {path:?}, which its folders do not allow")
+            }
+        }
+    }
+}
+
+/// The denials of one call, shared between the hooks that find them.
+#[derive(Clone, Default)]
+pub(crate) struct Denials(Arc<Mutex<Vec<Denial>>>);
+
+/// More than this many are not worth keeping.
+const MOST: usize = 16;
+
+impl Denials {
+    pub(crate) fn add(&self, denial: Denial) {
+        let mut denials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if denials.len() < MOST && !denials.contains(&denial) {
+            denials.push(denial);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Denial> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,206 @@
+use std::time::{Duration, Instant};
+
+use lockkeeper_changes::Change;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
+use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+
+use crate::call::{PullReport, Pulled, PushReport, Pushed, Setting};
+use crate::denial::Denials;
+use crate::error::{CallError, GuestError, LimitHit};
+use crate::guest::Guest;
+use crate::identity::Identity;
+use crate::since_v0_1_0::{Answer, Linked};
+use crate::trace::{HostCalls, Watcher};
+
+/// How long a guest that was asked to stop may take to clean up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A loaded extension.
+pub struct Extension {
+    engine: Engine,
+    identity: Identity,
+    linked: Linked,
+}
+
+/// What came of asking an extension for its capabilities.
+#[derive(Debug)]
+pub enum Declared {
+    /// It answered.
+    Flags {
+        /// Whether it promises `scoped-sync`.
+        scoped_sync: bool,
+    },
+    /// It exports no `capabilities`: it gets the default policy.
+    Absent,
+    /// It failed to answer: it gets the default policy, and the user a warning.
+    Failed(CallError),
+}
+
+impl Declared {
+    /// Whether the extension promises `scoped-sync`.
+    pub fn scoped_sync(&self) -> bool {
+        matches!(self, Self::Flags { scoped_sync: true })
+    }
+}
+
+impl Extension {
+    pub(crate) fn new(engine: Engine, identity: Identity, linked: Linked) -> Self {
+        Self { engine, identity, linked }
+    }
+
+    /// Who the extension is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Asks the extension what it promises.
+    pub async fn capabilities(&self, setting: &Setting) -> Declared {
+        let denials = Denials::default();
+        let asked = async {
+            let guest = Guest::asked(setting, &denials).map_err(|error| setup("capabilities", &error))?;
+            self.call("capabilities", guest, &denials, async |store| {
+                Ok(Ok(self.linked.scoped_sync(store).await?))
+            })
+            .await
+        };
+        match asked.await {
+            Ok(Some(scoped_sync)) => Declared::Flags { scoped_sync },
+            Ok(None) => Declared::Absent,
+            Err(error) => Declared::Failed(error),
+        }
+    }
+
+    /// Instantiates the extension and returns how long that took.
+    pub async fn instantiate(&self, setting: &Setting) -> Result<Duration, CallError> {
+        let denials = Denials::default();
+        let guest = Guest::asked(setting, &denials).map_err(|error| setup("instantiate", &error))?;
+        let started = Instant::now();
+        self.call("instantiate", guest, &denials, async |store| {
+            Ok(Ok(self.linked.instantiate(store).await?))
+        })
+        .await?;
+        Ok(started.elapsed())
+    }
+
+    /// Pushes. A report that doesn't account for each change is an error.
+    pub async fn push(&self, setting: &Setting, pushed: &Pushed) -> Result<PushReport, CallError> {
+        let denials = Denials::default();
+        let guest = Guest::pushing(setting, &denials, pushed).map_err(|error| setup("push", &error))?;
+        let deleted =
+            pushed.changes.iter().filter(|change| matches!(change, Change::Deleted { .. })).count() as u64;
+        let written = pushed.changes.len() as u64 - deleted;
+        let scope = pushed.scope.as_ref().map(ToString::to_string);
+        let report = self
+            .call("push", guest, &denials, async |store| {
+                self.linked.push(store, scope, written, deleted).await
+            })
+            .await?;
+        let counted_written = report.files.saturating_add(report.unchanged);
+        if (counted_written, report.deletions) != (written, deleted) {
+            return Err(CallError::Unaccounted {
+                extension: Box::new(self.identity.clone()),
+                written,
+                deleted,
+                counted_written,
+                counted_deleted: report.deletions,
+            });
+        }
+        Ok(report)
+    }
+
+    /// Pulls into the given empty folder.
+    pub async fn pull(&self, setting: &Setting, pulled: &Pulled) -> Result<PullReport, CallError> {
+        let denials = Denials::default();
+        let guest = Guest::pulling(setting, &denials, pulled).map_err(|error| setup("pull", &error))?;
+        let scope = pulled.scope.as_ref().map(ToString::to_string);
+        self.call("pull", guest, &denials, async |store| self.linked.pull(store, scope).await).await
+    }
+
+    /// Runs one call in a fresh store, within its limits, until it ends, is asked to stop, or runs out of time.
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        guest: Guest,
+        denials: &Denials,
+        run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
+    ) -> Result<T, CallError> {
+        let (stop, limits) = (guest.setting.stop.clone(), guest.setting.limits.clone());
+        let mut store = Store::new(&self.engine, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+
+        let host_calls = HostCalls::default();
+        let watcher = Dispatch::new(Watcher::new(host_calls.clone(), denials.clone()));
+        let stopped = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let answer = tokio::select! {
+            answer = run(&mut store).with_subscriber(watcher) => answer,
+            () = tokio::time::sleep(limits.time) => {
+                let limit = format!("{:?}", limits.time);
+                return Err(self.limit(name, LimitHit { option: "time", limit }));
+            }
+            () = stopped => return Err(CallError::Stopped { extension: self.boxed(), call: name }),
+        };
+        let denials = denials.take();
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(GuestError::Conflict(paths))) => Err(CallError::Reported {
+                extension: self.boxed(),
+                call: name,
+                error: GuestError::Conflict(paths),
+            }),
+            Ok(Err(error)) if denials.is_empty() => {
+                Err(CallError::Reported { extension: self.boxed(), call: name, error })
+            }
+            Ok(Err(error)) => Err(CallError::Denied {
+                extension: self.boxed(),
+                call: name,
+                denials,
+                reported: Some(error.to_string()),
+            }),
+            Err(error) => {
+                let hit = store.data_mut().limiter.hit.take();
+                Err(self.trapped(name, &error, hit, denials, host_calls.last()))
+            }
+        }
+    }
+
+    /// Says why the runtime ended the call: a limit first, then a denial, else the trap itself.
+    fn trapped(
+        &self,
+        call: &'static str,
+        error: &wasmtime::Error,
+        hit: Option<LimitHit>,
+        denials: Vec<crate::Denial>,
+        host_call: Option<String>,
+    ) -> CallError {
+        if let Some(hit) = error.downcast_ref::<LimitHit>().cloned().or(hit) {
+            return self.limit(call, hit);
+        }
+        if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
+            return self.limit(call, LimitHit { option: "stack", limit: "its stack".to_owned() });
+        }
+        let cause = error.root_cause().to_string();
+        if !denials.is_empty() {
+            return CallError::Denied { extension: self.boxed(), call, denials, reported: Some(cause) };
+        }
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+        CallError::Trapped { extension: self.boxed(), call, cause, host_call, backtrace }
+    }
+
+    fn limit(&self, call: &'static str, hit: LimitHit) -> CallError {
+        CallError::Limit { extension: self.boxed(), call, option: hit.option, limit: hit.limit }
+    }
+
+    fn boxed(&self) -> Box<Identity> {
+        Box::new(self.identity.clone())
+    }
+}
+
+fn setup(call: &'static str, error: &std::io::Error) -> CallError {
+    CallError::Setup { call, problem: error.to_string() }
+}

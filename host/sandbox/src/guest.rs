@@ -1,0 +1,199 @@
+//! What stands behind one guest call: its store's data, built from what the call may reach.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use lockkeeper_changes::{Change, Incoming};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_config::WasiConfigVariables;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::call::{LogLevel, Pulled, Pushed, Setting};
+use crate::denial::Denials;
+use crate::grants::FolderAccess;
+use crate::limits::Limiter;
+use crate::network::{Requests, allows_socket};
+use crate::output::{Budget, Output};
+
+/// What the host's own interface works on, by direction.
+pub(crate) enum Work {
+    Ask,
+    Push { changes: Arc<[Change]>, next: usize },
+    Pull { incoming: Arc<Incoming>, deletions: u64 },
+}
+
+/// The data of one call's store.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    requests: Requests,
+    table: ResourceTable,
+    pub(crate) config: WasiConfigVariables,
+    pub(crate) limiter: Limiter,
+    pub(crate) setting: Setting,
+    pub(crate) log: Budget,
+    pub(crate) work: Work,
+    /// Removed when the call is over.
+    _skeleton: Option<tempfile::TempDir>,
+}
+
+/// A folder that a guest sees.
+struct Mount {
+    host: PathBuf,
+    guest: String,
+    perms: FsPerms,
+    /// The open folder, if it had to be opened with care.
+    dir: Option<Dir>,
+}
+
+impl Guest {
+    /// For `capabilities`: no folder, no network.
+    pub(crate) fn asked(setting: &Setting, denials: &Denials) -> io::Result<Self> {
+        let nothing = Setting { grants: crate::Grants::default(), ..setting.clone() };
+        Self::build(&nothing, denials, Vec::new(), Work::Ask, None)
+    }
+
+    /// For `push`: the cache read-only.
+    pub(crate) fn pushing(setting: &Setting, denials: &Denials, pushed: &Pushed) -> io::Result<Self> {
+        // An empty copy of the folders above the mounted ones lets a guest walk down from `/cache`.
+        let skeleton = tempfile::Builder::new().prefix("lockkeeper-").tempdir()?;
+        let mut mounts = vec![Mount::new(skeleton.path(), "/cache", FsPerms::ReadOnly)];
+        let cache = Dir::open_ambient_dir(&pushed.cache, ambient_authority())?;
+        for below in &pushed.folders {
+            let inner = skeleton.path().join(below);
+            std::fs::create_dir_all(&inner)?;
+            let mut mount = Mount::new(&inner, &format!("/cache/{below}"), FsPerms::ReadOnly);
+            // From within the cache, so that a symlink on the way can't lead out of it.
+            match cache.open_dir(below) {
+                Ok(dir) => mount.dir = Some(dir),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(io::Error::new(error.kind(), format!("folder {below} of the cache: {error}")));
+                }
+            }
+            mounts.push(mount);
+        }
+        mounts.push(Mount::new(&pushed.state, "/state", FsPerms::ReadWrite));
+        let work = Work::Push { changes: pushed.changes.clone(), next: 0 };
+        Self::build(setting, denials, mounts, work, Some(skeleton))
+    }
+
+    /// For `pull`: an empty cache to fill.
+    pub(crate) fn pulling(setting: &Setting, denials: &Denials, pulled: &Pulled) -> io::Result<Self> {
+        let mut mounts = Vec::new();
+        match &pulled.scope {
+            None => mounts.push(Mount::new(&pulled.folder, "/cache", FsPerms::ReadWrite)),
+            Some(scope) => {
+                let folder = pulled.folder.join(scope.folder());
+                std::fs::create_dir_all(&folder)?;
+                mounts.push(Mount::new(&pulled.folder, "/cache", FsPerms::ReadOnly));
+                mounts.push(Mount::new(&folder, &format!("/cache/{}", scope.folder()), FsPerms::ReadWrite));
+            }
+        }
+        mounts.push(Mount::new(&pulled.state, "/state", FsPerms::ReadWrite));
+        let work = Work::Pull { incoming: pulled.incoming.clone(), deletions: 0 };
+        Self::build(setting, denials, mounts, work, None)
+    }
+
+    fn build(
+        setting: &Setting,
+        denials: &Denials,
+        mut mounts: Vec<Mount>,
+        work: Work,
+        skeleton: Option<tempfile::TempDir>,
+    ) -> io::Result<Self> {
+        mounts.extend(setting.grants.folders.iter().map(|grant| {
+            let perms = match grant.access {
+                FolderAccess::ReadOnly => FsPerms::ReadOnly,
+                FolderAccess::ReadWrite => FsPerms::ReadWrite,
+            };
+            Mount::new(&grant.host, &grant.guest, perms)
+        }));
+
+        let output = Budget::new("output", setting.limits.output);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(Output::new(LogLevel::Info, setting.events.clone(), output.clone()));
+        wasi.stderr(Output::new(LogLevel::Warn, setting.events.clone(), output));
+        for mount in mounts {
+            mount.open(&mut wasi)?;
+        }
+        let grants = Arc::new(setting.grants.clone());
+        wasi.allow_udp(false);
+        wasi.allow_tcp(!grants.tcp.is_empty());
+        wasi.allow_ip_name_lookup(grants.names_tcp_hosts());
+        let (for_sockets, found) = (grants.clone(), denials.clone());
+        wasi.socket_addr_check(move |address, socket_use| {
+            Box::pin(allowed(allows_socket(for_sockets.clone(), found.clone(), address, socket_use)))
+        });
+
+        Ok(Self {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            requests: Requests::new(grants, denials.clone()),
+            table: ResourceTable::new(),
+            config: setting.config.iter().cloned().collect(),
+            limiter: Limiter::new(setting.limits.clone()),
+            log: Budget::new("log", setting.limits.log),
+            setting: setting.clone(),
+            work,
+            _skeleton: skeleton,
+        })
+    }
+}
+
+/// Runs a check as a task of its own, since the runtime wants a future that threads can share.
+async fn allowed(check: impl Future<Output = bool> + Send + 'static) -> bool {
+    tokio::spawn(check).await.unwrap_or(false)
+}
+
+impl Mount {
+    fn new(host: &Path, guest: &str, perms: FsPerms) -> Self {
+        Self { host: host.to_owned(), guest: guest.to_owned(), perms, dir: None }
+    }
+
+    /// Opens the folder once, through its handle, so that it can't be swapped for a symlink in between.
+    fn open(self, wasi: &mut WasiCtxBuilder) -> io::Result<()> {
+        let (host, guest) = (&self.host, &self.guest);
+        let named = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("folder {} (`{guest}` in the guest): {error}", host.display()),
+            )
+        };
+        let dir = match self.dir {
+            Some(dir) => dir,
+            None => Dir::open_ambient_dir(&self.host, ambient_authority()).map_err(named)?,
+        };
+        wasi.preopened_dir(handle_path(&dir, host), guest, self.perms)
+            .map_err(|error| named(io::Error::other(error.to_string())))?;
+        Ok(())
+    }
+}
+
+/// A path that leads to the very folder that the handle holds.
+#[cfg(target_os = "linux")]
+fn handle_path(dir: &Dir, _host: &Path) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn handle_path(_dir: &Dir, host: &Path) -> PathBuf {
+    host.to_owned()
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.requests }
+    }
+}
