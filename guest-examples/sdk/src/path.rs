@@ -7,9 +7,7 @@ pub(crate) const OWN: &str = ".lockkeeper";
 
 /// Refuses a path that could mean anything but a file of the cache.
 pub(crate) fn check_path(path: &str) -> Result<()> {
-    let bad = |segment: &str| {
-        matches!(segment, "" | "." | "..") || segment.contains(|c: char| c == '\\' || c.is_control())
-    };
+    let bad = |segment: &str| matches!(segment, "" | "." | "..") || segment.contains('\0');
     if path.split('/').any(bad) || path.split('/').next() == Some(OWN) {
         return Err(Error::fatal(format!("not a path of the cache: {path:?}")));
     }

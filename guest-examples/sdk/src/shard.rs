@@ -20,6 +20,8 @@ use crate::path::{OWN, check_digest, check_path, check_scope};
 use crate::{Error, Result};
 
 const VERSION: u32 = 1;
+/// The name of a shard's document.
+const DOCUMENT: &str = ".shard";
 
 /// The files of one scope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,25 +124,31 @@ impl Shard {
     }
 }
 
-/// The folder of the index.
+/// The folder of the index that belongs to a scope.
+///
+/// A segment that begins with a dot gets another one, so that none is taken for a document.
 pub(crate) fn index_prefix(scope: &str) -> String {
-    format!("{OWN}/index/{scope}")
+    let mut prefix = format!("{OWN}/index/");
+    for segment in scope.split_terminator('/') {
+        let dot = if segment.starts_with('.') { "." } else { "" };
+        prefix.extend([dot, segment, "/"]);
+    }
+    prefix
 }
 
-/// The key of the shard of a scope.
-///
-/// It stands in the scope's own folder of the index; no scope has a segment that begins with a dot.
+/// The key of the shard of a scope, in the scope's own folder of the index.
 pub(crate) fn document_key(scope: &str) -> String {
-    format!("{OWN}/index/{scope}.shard")
+    index_prefix(scope) + DOCUMENT
 }
 
 /// The scope of the shard with this key.
 pub(crate) fn scope_of(key: &str) -> Result<String> {
-    let scope = key.strip_prefix(OWN).and_then(|key| key.strip_prefix("/index/")?.strip_suffix(".shard"));
-    match scope {
-        Some(scope) => check_scope(scope).map(|()| scope.to_owned()),
-        None => Err(Error::fatal("the index holds a document that is not a shard").at(key)),
-    }
+    let foreign = || Error::fatal("the index holds a document that is not a shard").at(key);
+    let folder = key.strip_prefix(OWN).and_then(|key| key.strip_prefix("/index/")?.strip_suffix(DOCUMENT));
+    let segments = folder.ok_or_else(foreign)?.split_inclusive('/');
+    let scope: String = segments.map(|segment| segment.strip_prefix('.').unwrap_or(segment)).collect();
+    check_scope(&scope)?;
+    Ok(scope)
 }
 
 /// The key of new content that waits for its commit. Two files with the same content don't share it.

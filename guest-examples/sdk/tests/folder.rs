@@ -138,3 +138,29 @@ fn two_models_are_pushed_at_the_same_time() {
     });
     assert_eq!(fresh(&remote).len(), 12);
 }
+
+#[test]
+fn odd_names_are_pushed_and_pulled() {
+    let files = tree([
+        ("data/aws-ec2/web/.hidden/file", "1"),
+        ("data/aws-ec2/web/.shard/file", "2"),
+        ("data/aws-ec2/web/.shard/.shard/.shard", "3"),
+        ("data/aws-ec2/web/.../..shard", "4"),
+        ("data/aws-ec2/web/back\\slash", "5"),
+        ("data/aws-ec2/web/line\nbreak", "6"),
+        ("data/.hidden", "7"),
+        (".data/.type/.id/state.json", "8"),
+    ]);
+    let (_root, remote) = folder();
+    let mut writer = Repository::new(Layout::PerScope);
+    // One at a time, the deepest first, so that each gets a shard of its own.
+    for (path, content) in files.iter().rev() {
+        writer.write(path, content);
+        writer.push(&remote, None).unwrap();
+        assert_eq!(fresh(&remote), writer.files());
+    }
+    let mut reader = Repository::new(Layout::PerScope);
+    reader.pull(&remote, Some(WEB)).unwrap();
+    reader.pull(&remote, Some(".data/.type/.id/")).unwrap();
+    assert_eq!(reader.files().len(), 7);
+}

@@ -7,9 +7,6 @@ use std::path::Path;
 use super::{absent, failed};
 use crate::{Error, Result};
 
-/// How the name of a document begins; the folders above it have other names.
-const MARK: char = '.';
-
 /// The keys of the documents below a folder.
 pub(super) struct Listing<'a> {
     root: &'a Path,
@@ -37,7 +34,7 @@ impl<'a> Listing<'a> {
                 return Err(Error::fatal(format!("{:?} is not valid UTF-8", entry.file_name())).at(folder));
             };
             let key = format!("{folder}/{name}");
-            if name.starts_with(MARK) { self.documents.push(key) } else { self.folders.push(key) }
+            if is_document(&name) { self.documents.push(key) } else { self.folders.push(key) }
         }
         Ok(())
     }
@@ -57,4 +54,9 @@ impl Iterator for Listing<'_> {
             }
         }
     }
+}
+
+/// Says whether a folder of the index is a document: its name begins with one dot, that of a scope's folder with none or two.
+fn is_document(name: &str) -> bool {
+    name.starts_with('.') && !name.starts_with("..")
 }

@@ -1,0 +1,271 @@
+//! What the tests share: repositories in temporary folders, and the command run on them as a real process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A world of its own: a remote folder, repositories that share it, and their caches and locks. Removed when dropped.
+pub struct World {
+    folder: TempDir,
+    command: PathBuf,
+}
+
+/// Makes a [`World`] with the command that was built for this test.
+#[macro_export]
+macro_rules! world {
+    () => {
+        $crate::World::new(env!("CARGO_BIN_EXE_lockkeeper-under-test"))
+    };
+}
+
+/// A guest that was built from `guest-examples/`.
+pub fn guest(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests").join(format!("{name}.wasm"));
+    path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}; run `make guests`", path.display()))
+}
+
+impl World {
+    /// Use [`world!`].
+    pub fn new(command: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("lockkeeper-test-").tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("remote")).unwrap();
+        Self { folder, command: command.into() }
+    }
+
+    /// A place for the test's own files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The folder that the extensions use as their remote.
+    pub fn remote(&self) -> PathBuf {
+        self.path("remote")
+    }
+
+    /// A repository that uses a guest from `guest-examples/`, with the remote granted and the default root `data`.
+    pub fn repository(&self, name: &str, guest: &str) -> Repository<'_> {
+        self.configured(name, guest, "", "")
+    }
+
+    /// A repository with lines of its own: `top` stands at the beginning of the file, `end` after `[datastore.grants]`.
+    /// Lines of `end` before its first header are further keys of `[datastore.config]`.
+    pub fn configured(&self, name: &str, guest: &str, top: &str, end: &str) -> Repository<'_> {
+        let folder = self.path(name);
+        std::fs::create_dir_all(folder.join("extensions")).unwrap();
+        std::fs::copy(self::guest(guest), folder.join(format!("extensions/{guest}.wasm"))).unwrap();
+        let text = format!(
+            "{top}\n[datastore]\nextension = \"@lockkeeper/{guest}\"\n\n[datastore.grants]\n\
+             folders = [{{ host = \"../remote\", guest = \"/remote\", access = \"read-write\" }}]\n\n\
+             [datastore.config]\nroot = \"/remote\"\n{end}\n"
+        );
+        std::fs::write(folder.join("lockkeeper.toml"), text).unwrap();
+        Repository { world: self, folder }
+    }
+
+    /// The command with its machine-wide folders inside of this world.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.command);
+        command
+            .env("LOCKKEEPER_CACHE_DIR", compiled())
+            .env("LOCKKEEPER_STATE_DIR", self.path("state"))
+            .env_remove("LOCKKEEPER_HELD")
+            .current_dir(self.folder.path());
+        command
+    }
+}
+
+/// All tests share compiled code, as all runs of a user do.
+fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache")
+}
+
+/// A repository of a [`World`].
+#[derive(Clone)]
+pub struct Repository<'a> {
+    world: &'a World,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+impl<'a> Repository<'a> {
+    /// Writes a file of the cache.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Deletes a file of the cache.
+    pub fn delete(&self, path: &str) {
+        std::fs::remove_file(self.folder.join(path)).unwrap();
+    }
+
+    /// Reads a file of the cache, if it is there.
+    pub fn read(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join(path)).ok()
+    }
+
+    /// The files below a folder of the cache, by path relative to the cache.
+    pub fn files(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
+        files(&self.folder, below)
+    }
+
+    /// The command on this repository, with arguments.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.world.command();
+        command.arg("--repo").arg(&self.folder).args(arguments);
+        command
+    }
+
+    /// Runs the command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.command(arguments))
+    }
+
+    /// Runs the command, which must succeed.
+    pub fn ok(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    /// Runs the command, which must succeed, and reads its JSON document.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let ran = self.ok(&[&["--json"], arguments].concat());
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stdout))
+    }
+
+    /// Runs a shell script in the repository's folder through `lockkeeper run` on models, and returns its report.
+    pub fn run_script(&self, models: &[&str], script: &str) -> (Ran, Value) {
+        let report =
+            tempfile::Builder::new().prefix("report-").tempfile_in(self.world.folder.path()).unwrap();
+        let mut command = self.script(models, script, &["--report", report.path().to_str().unwrap()]);
+        let ran = Ran::of(&mut command);
+        let text = std::fs::read_to_string(report.path()).unwrap();
+        (ran, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// `lockkeeper run` of a shell script in the repository's folder.
+    pub fn script(&self, models: &[&str], script: &str, options: &[&str]) -> Command {
+        let mut command = self.command(&["run"]);
+        for model in models {
+            command.args(["--model", model]);
+        }
+        command
+            .args(options)
+            .args(["--", "sh", "-c"])
+            .arg(format!("cd '{}' && {script}", self.folder.display()));
+        command
+    }
+
+    /// Starts a run on models that says when its command runs, and then holds its locks until it is told to go on.
+    pub fn hold(&self, models: &[&str]) -> Holding {
+        Holding::start(self.script(models, "echo holding && read line", &[]))
+    }
+}
+
+/// The files below a folder, by path relative to `root`, in order.
+pub fn files(root: &Path, below: &str) -> BTreeMap<String, Vec<u8>> {
+    let entries = walkdir::WalkDir::new(root.join(below)).into_iter().filter_map(Result::ok);
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files
+        .map(|entry| {
+            let path = entry.path().strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            (path, std::fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; 128 and the signal's number if a signal ended it.
+    pub code: i32,
+    /// What it printed as data.
+    pub stdout: String,
+    /// What it said besides.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Runs a command to its end, with nothing on standard input.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Self {
+            code: code(output.status),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// An exit status as a shell gives it.
+pub fn code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// A run whose command waits until it is told to go on. Killed if it is dropped before.
+pub struct Holding {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Holding {
+    /// Starts a command that prints a line when it has got so far, and then reads a line.
+    pub fn start(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if line.is_empty() {
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("the command ended before it held anything: {said}");
+        }
+        Self { child, input }
+    }
+
+    /// The process that holds the locks.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the process for real.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Lets the command go on and returns how it ended.
+    pub fn finish(mut self) -> Ran {
+        let mut input = self.input.take().unwrap();
+        input.write_all(b"go on\n").unwrap();
+        drop(input);
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = self.child.wait().unwrap();
+        Ran { code: code(status), stdout: String::new(), stderr }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
