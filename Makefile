@@ -1,0 +1,39 @@
+# Everything a developer types. `make` lists it.
+
+CARGO ?= cargo
+GUEST_TESTS = --manifest-path guest-examples/Cargo.toml --target-dir target/guest-build/native
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Take an inventory of this machine in two repositories that share one remote
+	$(CARGO) build --locked -p lockkeeper-tests --bins
+	target/debug/demo
+
+.PHONY: test
+test: ## Run every test, with real components, processes and locks
+	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace $(GUEST_TESTS)
+
+.PHONY: guests
+guests: ## Build the example extensions into target/guests/*.wasm
+	bash guest-examples/build.sh
+
+.PHONY: install
+install: ## Install the lockkeeper command, optimised, into cargo's bin folder
+	$(CARGO) install --locked --path host/command
+
+.PHONY: bench-start
+bench-start: ## Measure the time from start to the first guest instruction, with warm caches
+	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-start
+
+.PHONY: lint
+lint: ## Check formatting and run clippy, with warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --check --manifest-path guest-examples/Cargo.toml
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets $(GUEST_TESTS) -- -D warnings
