@@ -1,5 +1,5 @@
-use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 
 use cap_std::fs::Dir;
 use lockkeeper_names::CachePath;
@@ -43,14 +43,14 @@ impl<'a> Carrier<'a> {
 
     /// Does the deletes, then moves the files in, makes both durable, and returns what to record.
     pub(crate) fn carry_out(&mut self, deletes: &[Move], takes: &[Move]) -> Result<Vec<Update>, PullError> {
-        self.sync_files(takes)?;
+        sync::files(self.staging, takes)?;
         for delete in deletes {
             self.delete(delete)?;
         }
         for folder in by_folder(takes) {
             self.take_folder(folder)?;
         }
-        self.sync_folders(deletes, takes)?;
+        sync::folders(self.cache.folder(), deletes.iter().chain(takes))?;
 
         let deleted = deletes.iter().map(|delete| Update { path: delete.path.clone(), entry: None });
         let mut updates: Vec<Update> = deleted.collect();
@@ -125,7 +125,6 @@ impl<'a> Carrier<'a> {
                 None => to.insert(self.make_folder(folder, conflict, &take.path, &mut other)?),
             };
             self.make_room(to, take, &mut other)?;
-            crash::point().at("move in", path)?;
             from.rename(name, to, name).at("move in", path)?;
             self.applied.files += 1;
             self.applied.bytes += take.staged.map_or(0, |seen| seen.stat.size);
@@ -142,7 +141,7 @@ impl<'a> Carrier<'a> {
         folder: &str,
         conflict: bool,
         path: &CachePath,
-        other: &mut Option<std::path::PathBuf>,
+        other: &mut Option<PathBuf>,
     ) -> Result<Dir, PullError> {
         let mut dir = self.cache.folder().try_clone().at("open", folder)?;
         for (at, name) in places::steps(folder) {
@@ -158,17 +157,13 @@ impl<'a> Carrier<'a> {
     }
 
     /// Makes sure that the file can be moved to its place without anything being lost.
-    fn make_room(
-        &mut self,
-        to: &Dir,
-        take: &Move,
-        other: &mut Option<std::path::PathBuf>,
-    ) -> Result<(), PullError> {
+    fn make_room(&mut self, to: &Dir, take: &Move, other: &mut Option<PathBuf>) -> Result<(), PullError> {
         let (_, name) = split(&take.path);
         match (stat(to, &take.path)?, take.verdict) {
             (None, Verdict::Take { over: None } | Verdict::Conflict) => {}
             (Some(_), Verdict::Conflict) => {
                 *other = Some(self.conflicts.keep(to, name, take.path.as_str())?);
+                crash::point().at("move in", take.path.as_str())?;
             }
             (Some((Kind::File, now)), Verdict::Take { over: Some(seen) }) if now == seen => {}
             (Some((Kind::Folder, _)), Verdict::Take { over: None }) => {
@@ -198,42 +193,13 @@ impl<'a> Carrier<'a> {
         }
         Ok(())
     }
-
-    /// No power failure may leave a file in the cache that is only half there.
-    fn sync_files(&self, takes: &[Move]) -> Result<(), CacheError> {
-        if sync::at_once(self.staging, takes.len()).at("sync", "")? {
-            return Ok(());
-        }
-        for take in takes {
-            let (folder, name) = split(&take.path);
-            if let Place::Folder(dir) = places::find(self.staging, folder)? {
-                let file = places::open_file(&dir, name);
-                file.and_then(|file| file.sync_all()).at("sync", take.path.as_str())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// No power failure may leave a record that is ahead of the files.
-    fn sync_folders(&self, deletes: &[Move], takes: &[Move]) -> Result<(), CacheError> {
-        let folders: BTreeSet<&str> = deletes.iter().chain(takes).map(|step| split(&step.path).0).collect();
-        if sync::at_once(self.cache.folder(), folders.len()).at("sync", "")? {
-            return Ok(());
-        }
-        for folder in folders {
-            if let Place::Folder(dir) = places::find(self.cache.folder(), folder)? {
-                sync::folder(&dir).at("sync", folder)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn by_folder(moves: &[Move]) -> impl Iterator<Item = &[Move]> {
     moves.chunk_by(|a, b| split(&a.path).0 == split(&b.path).0)
 }
 
-fn split(path: &CachePath) -> (&str, &str) {
+pub(crate) fn split(path: &CachePath) -> (&str, &str) {
     let (folder, name) = path.split();
     (folder.unwrap_or_default(), name)
 }

@@ -1,8 +1,8 @@
-//! Places where a process may be killed. Tests end it there; otherwise they are nothing.
+//! Places where a process may be killed or another one act. Tests make that happen; otherwise they are nothing.
 
 use std::io;
 
-/// Stands before each step that changes the disk.
+/// Stands before each step that changes the disk, and after each file that was hashed.
 pub(crate) fn point() -> io::Result<()> {
     #[cfg(test)]
     injected::step()?;
@@ -28,13 +28,11 @@ pub(crate) mod injected {
         with(Box::new(cut), run)
     }
 
-    /// Runs something while somebody else acts before its step number `steps`.
-    pub(crate) fn during<T>(mut steps: usize, mut act: impl FnMut() + 'static, run: impl FnOnce() -> T) -> T {
+    /// Runs something while somebody else acts before each step, whose number they are told.
+    pub(crate) fn during<T>(mut act: impl FnMut(usize) + 'static, run: impl FnOnce() -> T) -> T {
+        let mut steps = 0..;
         let meddle = move || {
-            if steps == 0 {
-                act();
-            }
-            steps = steps.wrapping_sub(1);
+            steps.next().map(&mut act);
             Ok(())
         };
         with(Box::new(meddle), run)

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::error::{At, CacheError};
 use crate::extent::Extents;
-use crate::places;
+use crate::places::{self, Kind};
 use crate::records::{self, Entry, Update};
 use crate::shelf::{Local, Shelf};
 
@@ -113,9 +113,10 @@ pub(crate) fn settle(cache: &Cache, within: &Extents) -> Result<(), CacheError> 
     for path in cut_off.moves.keys() {
         let known = shelf.known(path, &clock)?;
         let local = match known.local {
-            Local::Absent => None,
             Local::File(seen) => Some(seen.digest),
-            Local::Obstacle { .. } => continue,
+            // Not a word about what lies behind a link.
+            Local::Obstacle { kind: Kind::Symlink | Kind::Special, .. } => continue,
+            Local::Absent | Local::Obstacle { .. } => None,
         };
         let entry = cut_off.base(path, known.base, local);
         if entry != known.base {

@@ -3,6 +3,7 @@ use std::io;
 use cap_std::fs::Dir;
 use lockkeeper_names::{CachePath, Digest};
 
+use crate::crash;
 use crate::error::{At, CacheError};
 use crate::places::{self, Kind};
 use crate::records::Entry;
@@ -73,5 +74,6 @@ pub(crate) fn look(
 fn hash(dir: &Dir, name: &str) -> io::Result<(Digest, Stat)> {
     let mut file = places::open_file(dir, name)?;
     let digest = Digest::of_reader(&mut file)?;
+    crash::point()?;
     Ok((digest, Stat::of(&file.metadata()?)))
 }

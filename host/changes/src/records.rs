@@ -101,7 +101,7 @@ pub(crate) fn update(state: &Dir, mut updates: Vec<Update>, within: &Extents) ->
 
 fn update_folder(state: &Dir, folder: &str, updates: &[Update], within: &Extents) -> Result<(), CacheError> {
     let dir = places::make_all(state, &place(folder))?;
-    let (mut record, damaged) = load(Some(&dir), folder)?;
+    let (mut record, _) = load(Some(&dir), folder)?;
     let before = record.clone();
     for update in updates {
         let name = update.path.split().1;
@@ -113,7 +113,7 @@ fn update_folder(state: &Dir, folder: &str, updates: &[Update], within: &Extents
     if record.is_empty() {
         return forget(state, folder, &dir, within);
     }
-    if record == before && damaged.is_none() {
+    if record == before {
         return Ok(());
     }
     let document = Document { version: VERSION, files: &record };

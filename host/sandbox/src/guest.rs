@@ -72,7 +72,10 @@ impl Guest {
                 Ok(dir) => mount.dir = Some(dir),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    return Err(io::Error::new(error.kind(), format!("folder {below} of the cache: {error}")));
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!("folder {below} of the cache: {error}"),
+                    ));
                 }
             }
             mounts.push(mount);

@@ -28,7 +28,7 @@ impl FromStr for Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0 % unit == 0);
+        let fits = UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit));
         let (name, unit) = fits.copied().unwrap_or(("B", 1));
         write!(f, "{} {name}", self.0 / unit)
     }

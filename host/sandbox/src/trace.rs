@@ -123,12 +123,31 @@ struct Seen {
 impl Visit for Seen {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         match field.name() {
-            "path" | "old_path" => self.path = Some(format!("{value:?}")),
+            "path" | "old_path" => self.path = Some(first_line(value)),
             "result" => {
-                let text = format!("{value:?}");
+                let text = first_line(value);
                 self.refused = ["NotPermitted", "ReadOnly"].iter().any(|code| text.contains(code));
             }
             _ => {}
         }
     }
+}
+
+/// The first line of a value's debug text. An error's further lines are a backtrace, which costs more to write than the whole call.
+fn first_line(value: &dyn Debug) -> String {
+    struct Line(String);
+    impl std::fmt::Write for Line {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            if text.contains('\n') || self.0.len() > LONGEST {
+                return Err(std::fmt::Error);
+            }
+            self.0.push_str(text);
+            Ok(())
+        }
+    }
+    const LONGEST: usize = 4096;
+    let mut text = Line(String::new());
+    // An error means that the line is over.
+    _ = std::fmt::write(&mut text, format_args!("{value:?}"));
+    text.0
 }

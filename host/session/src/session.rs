@@ -466,19 +466,27 @@ impl Session {
         plan: &Plan,
         before: &BTreeMap<CachePath, Option<Digest>>,
     ) -> Result<(), Error> {
-        let busy: Vec<String> =
-            self.store.holders().await?.into_iter().map(|holder| holder.key.to_string()).collect();
+        // Asked for before and after looking, since others come and go meanwhile.
+        let mut busy = self.held_alone().await?;
+        let after = self.changed_elsewhere(plan).await?;
+        busy.extend(self.held_alone().await?);
         let is_busy = |path: &CachePath| {
             let below_root = path.as_str().split_once('/').map(|(_, rest)| rest).unwrap_or_default();
             busy.iter()
                 .filter_map(|key| key.strip_prefix("model/"))
                 .any(|model| below_root.strip_prefix(model).is_some_and(|rest| rest.starts_with('/')))
         };
-        let after = self.changed_elsewhere(plan).await?;
         let strays =
             after.into_iter().filter(|(path, digest)| before.get(path) != Some(digest) && !is_busy(path));
         let paths: Vec<CachePath> = strays.map(|(path, _)| path).collect();
         if paths.is_empty() { Ok(()) } else { Err(Error::Stray { paths }) }
+    }
+
+    /// The keys that somebody holds alone. Who holds an ancestor's lock shared doesn't work on the ancestor.
+    async fn held_alone(&self) -> Result<Vec<String>, Error> {
+        let holders = self.store.holders().await?.into_iter();
+        let alone = holders.filter(|holder| holder.mode == Mode::Exclusive && !holder.waiting);
+        Ok(alone.map(|holder| holder.key.to_string()).collect())
     }
 }
 

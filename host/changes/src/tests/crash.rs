@@ -1,3 +1,7 @@
+use std::cell::Cell;
+use std::fs;
+use std::rc::Rc;
+
 use super::*;
 use crate::crash::injected;
 
@@ -94,26 +98,76 @@ fn killed_at_any_step_what_the_remote_took_back_is_not_brought_back() {
 }
 
 #[test]
+fn killed_at_any_step_what_the_remote_took_back_is_pulled_back() {
+    let original = Remote { files: setting(false).0.tree(), deleted: Vec::new() };
+    killed_everywhere(false, OnConflict::Stop, |repo, remote, step| {
+        let finished = repo.scan().interrupted.is_empty() && repo.tree().contains_key("data/f/g");
+        if finished {
+            return;
+        }
+        // As if nobody had ever deleted or changed anything there: there is not even word of the deletions.
+        *remote = original.clone();
+        for path in ["data/f/g", "data/a/b/5", "data/g", "data/mine", "data/same"] {
+            remote.files.remove(path);
+            remote.deleted.push(path.to_owned());
+        }
+        remote.write("data/kept", "old");
+        let expected = remote.files.clone();
+        repo.pull(remote, OnConflict::Stop).unwrap();
+        repo.push(remote).unwrap();
+        let unchanged = expected.iter().filter(|(path, _)| *path != "data/kept");
+        for (path, text) in unchanged {
+            assert_eq!(remote.files.get(path), Some(text), "{path} killed at step {step}");
+        }
+    });
+}
+
+#[test]
 fn a_user_who_writes_while_a_pull_is_applied_loses_nothing() {
     for path in ["data/a/b/1", "data/a/b/2", "data/a/b/5", "outputs/4", "data/kept"] {
-        for step in 0..30 {
+        for step in 0.. {
             let (repo, remote) = setting(false);
-            let file = repo.path(path);
-            let write = move || {
-                if std::fs::create_dir_all(file.parent().unwrap()).is_ok() {
-                    std::fs::write(&file, "late").unwrap();
+            let (file, wrote) = (repo.path(path), Rc::new(Cell::new(false)));
+            let write = {
+                let wrote = wrote.clone();
+                move |now| {
+                    if now == step && fs::create_dir_all(file.parent().unwrap()).is_ok() {
+                        fs::write(&file, "late").unwrap();
+                        wrote.set(true);
+                    }
                 }
             };
-            let pulled = injected::during(step, write, || repo.pull(&remote, OnConflict::Stop));
-            assert!(matches!(pulled, Ok(_) | Err(PullError::Changed { .. })), "{pulled:?}");
-            // Once the pull is at its end, whatever was written is there and known as local work.
-            if repo.tree().values().any(|text| text == "late") {
-                assert!(repo.changes().iter().any(|change| change[1..] == *path), "{path} at step {step}");
-            } else {
-                assert!(pulled.is_ok(), "{path} at step {step}");
+            let pulled = injected::during(write, || repo.pull(&remote, OnConflict::Stop));
+            let known = matches!(pulled, Ok(_) | Err(PullError::Changed { .. } | PullError::Conflict { .. }));
+            assert!(known, "{pulled:?}");
+            if !wrote.get() {
+                break;
             }
+            assert_eq!(repo.read(path), "late", "{path} at step {step}");
+            assert!(repo.changes().iter().any(|change| change[1..] == *path), "{path} at step {step}");
         }
     }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_hashed_is_hashed_again() {
+    let repo = Repo::new();
+    repo.write("data/file", "first");
+    let file = repo.path("data/file");
+    let once = move |step| {
+        if step == 0 {
+            fs::write(&file, "other").unwrap();
+        }
+    };
+    let scan = injected::during(once, || repo.scan());
+    assert!(
+        matches!(&scan.changes[..], [Change::Written { digest: found, .. }] if *found == digest("other"))
+    );
+
+    let file = repo.path("data/file");
+    let always = move |step: usize| fs::write(&file, step.to_string()).unwrap();
+    let error = injected::during(always, || repo.cache.changes(&[Extent::Everything])).unwrap_err();
+    assert!(matches!(&error, CacheError::Unsettled { path } if path.as_str() == "data/file"), "{error}");
 }
 
 #[test]
@@ -180,7 +234,8 @@ fn an_interrupted_pull_is_shown_where_it_was_and_cleared_by_one_that_covers_it()
     let repo = Repo::new();
     let cut_off = repo.incoming(&[scope("ec2/web")]);
     bring(&cut_off, "data/ec2/web/file", "new");
-    injected::after(0, || cut_off.apply(OnConflict::Stop)).unwrap_err();
+    // Before the second step: the first one is to hash the file.
+    injected::after(1, || cut_off.apply(OnConflict::Stop)).unwrap_err();
     let interrupted = |within| repo.cache.changes(&[within]).unwrap().interrupted;
     assert_eq!(interrupted(scope("ec2/web")), ["data/ec2/web/"]);
     assert_eq!(interrupted(scope("ec2/web/nested")), ["data/ec2/web/"]);

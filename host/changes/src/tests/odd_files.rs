@@ -69,6 +69,19 @@ fn a_link_in_place_of_a_root_folder_or_file_is_neither_followed_nor_a_deletion()
 }
 
 #[test]
+fn a_link_to_another_place_in_the_cache_is_not_followed_either() {
+    let repo = Repo::new();
+    repo.write("data/ec2/web-2/file", "theirs");
+    symlink("web-2", repo.path("data/ec2/web")).unwrap();
+    let scan = repo.cache.changes(&[scope("ec2/web")]).unwrap();
+    assert_eq!((short(&scan).len(), skipped(&scan)), (0, vec![("data/ec2/web", SkipReason::Symlink)]));
+    let incoming = repo.incoming(&[scope("ec2/web")]);
+    bring(&incoming, "data/ec2/web/file", "new");
+    incoming.apply(OnConflict::KeepRemote).unwrap();
+    assert_eq!(repo.read("data/ec2/web-2/file"), "theirs");
+}
+
+#[test]
 fn a_pull_never_writes_through_a_link() {
     let outside = tempfile::tempdir().unwrap();
     for linked in ["data", "data/ec2", "data/ec2/web", "data/ec2/web/file"] {
