@@ -54,18 +54,18 @@ pub(crate) fn apply(
     if on_conflict == OnConflict::Stop && !conflicts.is_empty() {
         return Err(PullError::Conflict { paths: conflicts });
     }
-    let state = cache.make_state()?;
+    let (state, base) = (cache.make_state()?, cache.make_base()?);
     let moves = plan.moves();
-    let _mark = if moves.is_empty() { None } else { Some(Mark::set(&state, within, moves)?) };
+    let _mark = if moves.is_empty() { None } else { Some(Mark::set(&base, within, moves)?) };
     let mut applied =
         Applied { adopted: plan.adopted, kept: plan.kept, skipped: plan.skipped, ..Applied::default() };
     let keep_local = on_conflict == OnConflict::KeepLocal;
     let mut carrier = Carrier::new(cache, within, staging.dir(), &state, keep_local, &mut applied);
     let mut updates = carrier.carry_out(&plan.deletes, &plan.takes)?;
     updates.extend(plan.updates);
-    records::update(&state, updates, within)?;
+    records::update(&base, updates, within)?;
     crash::point().at("clear the mark of the pull in", STATE)?;
-    interrupted::clear(&state, &cache.roots(), within)?;
+    interrupted::clear(&base, &cache.roots(), within)?;
     applied.resolved.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(applied)
 }

@@ -17,19 +17,30 @@ use crate::stat::Clock;
 /// The folder of the cache that holds the host's own state. Roots don't begin with a dot, so it is never synced.
 pub(crate) const STATE: &str = ".lockkeeper";
 
-/// A repository's local copy of the data.
+/// The folder in there that holds what is known about each remote.
+const REMOTES: &str = "remotes";
+
+/// A repository's local copy of the data, and what it last synced with one remote.
 #[derive(Debug, Clone)]
 pub struct Cache {
     path: PathBuf,
+    remote: String,
     folder: Arc<Dir>,
     roots: Arc<[Root]>,
 }
 
 impl Cache {
-    /// Opens the cache in an existing folder.
-    pub fn open(path: &Path, roots: Vec<Root>) -> Result<Self, CacheError> {
+    /// Opens the cache in an existing folder, for a remote that is known by this name here, one folder name.
+    ///
+    /// Each remote has a base of its own: what was synced with one says nothing about another.
+    pub fn open(path: &Path, remote: &str, roots: Vec<Root>) -> Result<Self, CacheError> {
         let folder = Dir::open_ambient_dir(path, ambient_authority()).at("open the cache", path)?;
-        Ok(Self { path: path.to_owned(), folder: Arc::new(folder), roots: roots.into() })
+        Ok(Self {
+            path: path.to_owned(),
+            remote: remote.to_owned(),
+            folder: Arc::new(folder),
+            roots: roots.into(),
+        })
     }
 
     /// Finds what changed in these extents since they were last synced. Writes nothing and needs no lock.
@@ -47,7 +58,7 @@ impl Cache {
         if scan.updates.is_empty() {
             return Ok(());
         }
-        records::update(&self.make_state()?, scan.updates.clone(), &scan.within)
+        records::update(&self.make_base()?, scan.updates.clone(), &scan.within)
     }
 
     /// Begins a pull into these extents.
@@ -75,9 +86,18 @@ impl Cache {
         Clock::new(&self.path)
     }
 
-    /// The state folder, if there is one.
-    pub(crate) fn state(&self) -> Result<Option<Dir>, CacheError> {
-        Ok(places::find(&self.folder, STATE)?.folder())
+    /// The folder of what is known about the remote, if there is one.
+    pub(crate) fn base(&self) -> Result<Option<Dir>, CacheError> {
+        Ok(places::find(&self.folder, &self.base_path())?.folder())
+    }
+
+    pub(crate) fn make_base(&self) -> Result<Dir, CacheError> {
+        let path = self.base_path();
+        places::make_all(&self.folder, &path)
+    }
+
+    fn base_path(&self) -> String {
+        format!("{STATE}/{REMOTES}/{}", self.remote)
     }
 
     pub(crate) fn make_state(&self) -> Result<Dir, CacheError> {

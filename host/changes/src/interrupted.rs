@@ -106,7 +106,7 @@ impl CutOff {
 
 /// Brings the records up to what cut-off pulls did to the files. Their marks stay until the files are complete.
 pub(crate) fn settle(cache: &Cache, within: &Extents) -> Result<(), CacheError> {
-    let state = cache.make_state()?;
+    let state = cache.make_base()?;
     let cut_off = CutOff::find(Some(&state), &cache.roots(), within)?;
     let (mut shelf, clock) = (Shelf::new(cache.clone())?, cache.clock());
     let mut updates = Vec::new();

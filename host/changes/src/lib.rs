@@ -23,7 +23,7 @@
 //!
 //! let root = Root::parse("data")?;
 //! let web = Extent::Scope(Scope::new(&root, &ModelId::parse("aws-ec2/web")?));
-//! let cache = Cache::open(folder.path(), vec![root])?;
+//! let cache = Cache::open(folder.path(), "shared", vec![root])?;
 //! let scan = cache.changes(&[web.clone()])?;
 //! assert!(matches!(&scan.changes[..], [Change::Written { base: None, .. }]));
 //!

@@ -15,7 +15,7 @@ use crate::stat::Clock;
 
 /// Compares the extents with their records.
 pub(crate) fn scan(cache: &Cache, within: Extents) -> Result<Scan, CacheError> {
-    let state = cache.state()?;
+    let state = cache.base()?;
     let cut_off = CutOff::find(state.as_ref(), &cache.roots(), &within)?;
     let mut walk = Walk { clock: cache.clock(), cut_off, scan: Scan::default() };
     for folder in within.folders() {

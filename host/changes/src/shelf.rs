@@ -46,7 +46,7 @@ pub(crate) enum Local {
 
 impl Shelf {
     pub(crate) fn new(cache: Cache) -> Result<Self, CacheError> {
-        let state = cache.state()?;
+        let state = cache.base()?;
         Ok(Self { cache, state, open: Vec::new() })
     }
 

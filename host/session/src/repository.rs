@@ -83,7 +83,8 @@ impl Repository {
             path: path.clone(),
             source,
         })?;
-        Cache::open(&path, self.config.roots.clone()).map_err(|source| Error::Cache { path, source })
+        Cache::open(&path, &self.remote(), self.config.roots.clone())
+            .map_err(|source| Error::Cache { path, source })
     }
 
     /// The folder that holds the roots.

@@ -65,7 +65,7 @@ pub struct Session {
     machine: Machine,
     cache: Cache,
     extension: Extension,
-    extension_path: PathBuf,
+    newly_accepted: bool,
     declared: Declared,
     setting: Setting,
     store: Arc<dyn LockStore>,
@@ -84,7 +84,9 @@ impl Session {
     /// Loads the repository's extension and asks what it promises.
     pub async fn open(repository: Repository, machine: Machine) -> Result<Self, Error> {
         let mut pins = repository.pins()?;
-        let found = repository.registry().find(&repository.config().datastore.extension, &mut pins)?;
+        let name = &repository.config().datastore.extension;
+        let newly_accepted = pins.get(name).is_none();
+        let found = repository.registry().find(name, &mut pins)?;
         let component = |source| Error::Component { path: found.path.clone(), source };
         let sandbox = Sandbox::new(&repository.limits(), machine.compiled.clone()).map_err(component)?;
         let (extension, start) = sandbox.load(&found.identity, &found.bytes).map_err(component)?;
@@ -100,7 +102,7 @@ impl Session {
         Ok(Self {
             cache: repository.cache()?,
             store: repository.locks(&machine),
-            extension_path: found.path,
+            newly_accepted,
             repository,
             machine,
             extension,
@@ -135,9 +137,9 @@ impl Session {
         &self.repository
     }
 
-    /// The extension's file.
-    pub fn extension_path(&self) -> &std::path::Path {
-        &self.extension_path
+    /// Whether this is the first use of the extension, which thereby was accepted as it is.
+    pub fn newly_accepted(&self) -> bool {
+        self.newly_accepted
     }
 
     /// What the extension promises, as it answered.
@@ -331,11 +333,17 @@ impl Session {
         let cache_folder = self.repository.cache_folder();
         let (cache, extents) = (self.cache.clone(), extents(call));
         let incoming = Arc::new(self.blocking(move || cache.incoming(&extents)).await?);
+        let state = self.state_folder(call)?;
+        state.doubt().map_err(|source| Error::Folder {
+            what: "the state folder",
+            path: state.path.clone(),
+            source,
+        })?;
         let pulled = Pulled {
             scope: call.scope.clone(),
             folder: incoming.folder().to_owned(),
             incoming: incoming.clone(),
-            state: self.state_folder(call)?,
+            state: state.path.clone(),
         };
         let result = self.extension.pull(&self.setting, &pulled).await;
         result.map_err(|error| Error::from_call(error, Direction::Pull, models))?;
@@ -345,7 +353,9 @@ impl Session {
         let applied = tokio::task::spawn_blocking(move || incoming.apply(on_conflict))
             .await
             .map_err(|error| Error::Internal { problem: error.to_string() })?;
-        Ok(applied.map_err(|error| Error::from_pull(error, &cache_folder, models))?.into())
+        let applied = applied.map_err(|error| Error::from_pull(error, &cache_folder, models))?;
+        state.trust();
+        Ok(applied.into())
     }
 
     async fn push_all(&self, reach: &Reach, plan: &Plan) -> Result<Transfer, Error> {
@@ -385,7 +395,7 @@ impl Session {
             cache: self.repository.cache_folder(),
             folders,
             changes: scan.changes.as_slice().into(),
-            state: self.state_folder(call)?,
+            state: self.state_folder(call)?.path,
         };
         let report = self.extension.push(&self.setting, &pushed).await;
         let report = report.map_err(|error| Error::from_call(error, Direction::Push, models))?;
@@ -414,19 +424,19 @@ impl Session {
     }
 
     /// The extension's own folder for this remote and scope.
-    fn state_folder(&self, call: &Call) -> Result<PathBuf, Error> {
+    fn state_folder(&self, call: &Call) -> Result<StateFolder, Error> {
         let name = match &call.scope {
             Some(scope) => Digest::of(scope.as_str().as_bytes()).to_string().chars().take(32).collect(),
             None => "unscoped".to_owned(),
         };
         let cache = self.repository.cache_folder();
-        let path = cache.join(".lockkeeper").join("state").join(self.repository.remote()).join(name);
-        std::fs::create_dir_all(&path).map_err(|source| Error::Folder {
+        let remote = cache.join(".lockkeeper").join("remotes").join(self.repository.remote());
+        let path = remote.join("state").join(name);
+        StateFolder::open(path.clone()).map_err(|source| Error::Folder {
             what: "the state folder",
-            path: path.clone(),
+            path,
             source,
-        })?;
-        Ok(path)
+        })
     }
 
     async fn scan(&self, extents: Vec<Extent>) -> Result<Scan, Error> {
@@ -487,6 +497,39 @@ impl Session {
         let holders = self.store.holders().await?.into_iter();
         let alone = holders.filter(|holder| holder.mode == Mode::Exclusive && !holder.waiting);
         Ok(alone.map(|holder| holder.key.to_string()).collect())
+    }
+}
+
+/// An extension's own folder for one remote and scope.
+///
+/// What an extension notes there during a pull is about files that it brought. If they were not moved into the cache in the
+/// end, the notes are wrong, and the folder is emptied before it is used again.
+struct StateFolder {
+    path: PathBuf,
+    /// Exists from before a pull until its files are in the cache.
+    doubt: PathBuf,
+}
+
+impl StateFolder {
+    fn open(path: PathBuf) -> std::io::Result<Self> {
+        let doubt = path.with_extension("doubt");
+        if doubt.exists() {
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => std::fs::remove_file(&doubt)?,
+            }
+        }
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, doubt })
+    }
+
+    fn doubt(&self) -> std::io::Result<()> {
+        std::fs::write(&self.doubt, b"")
+    }
+
+    fn trust(self) {
+        // If it stays, the folder is emptied for nothing.
+        _ = std::fs::remove_file(self.doubt);
     }
 }
 

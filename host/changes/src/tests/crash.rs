@@ -251,7 +251,7 @@ fn an_interrupted_pull_is_shown_where_it_was_and_cleared_by_one_that_covers_it()
 #[test]
 fn a_pull_at_work_is_not_taken_for_an_interrupted_one() {
     let repo = Repo::new();
-    let state = repo.cache.make_state().unwrap();
+    let state = repo.cache.make_base().unwrap();
     let within = repo.cache.extents(&[scope("ec2/web")]);
     let mark = crate::interrupted::Mark::set(&state, &within, Default::default()).unwrap();
     assert_eq!(repo.scan().interrupted, [""; 0]);

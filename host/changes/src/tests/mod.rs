@@ -37,7 +37,7 @@ impl Repo {
 
     fn in_folder(folder: tempfile::TempDir) -> Self {
         let roots = ["data", "outputs"].map(|root| Root::parse(root).unwrap());
-        let cache = Cache::open(folder.path(), roots.to_vec()).unwrap();
+        let cache = Cache::open(folder.path(), "shared", roots.to_vec()).unwrap();
         Self { folder, cache }
     }
 
@@ -227,7 +227,7 @@ fn errors_name_the_file_and_stay_short() {
     let paths = (0..30).map(|n| CachePath::parse(&format!("data/{n}\n")).unwrap()).collect();
     let text = PullError::Conflict { paths }.to_string();
     assert!(text.contains("`data/0\\n`, ") && text.ends_with("and 20 more"), "{text}");
-    let error = Cache::open("/nowhere/at/all".as_ref(), Vec::new()).unwrap_err();
+    let error = Cache::open("/nowhere/at/all".as_ref(), "shared", Vec::new()).unwrap_err();
     assert!(
         matches!(error, CacheError::Io { .. }) && error.to_string().contains("/nowhere/at/all"),
         "{error}"

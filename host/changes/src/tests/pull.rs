@@ -158,7 +158,7 @@ fn a_file_deleted_on_both_sides_is_forgotten() {
     remote.delete("data/file");
     assert_eq!(repo.pull(&remote, OnConflict::Stop).unwrap().deletions, 0);
     assert_eq!(repo.changes(), [""; 0]);
-    assert!(repo.state("synced").is_empty());
+    assert!(repo.state("remotes/shared/synced").is_empty());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn more_than_was_asked_for_is_dropped() {
     bring(&incoming, "data/ec2/web-2/file", "theirs");
     bring(&incoming, "data/ec2/web-2/other", "theirs");
     bring(&incoming, "elsewhere/file", "theirs");
-    bring(&incoming, ".lockkeeper/synced/dirs/data/files", "theirs");
+    bring(&incoming, ".lockkeeper/remotes/shared/synced/dirs/data/files", "theirs");
     let applied = incoming.apply(OnConflict::Stop).unwrap();
     assert_eq!((applied.files, applied.skipped.len()), (1, 0));
     let expected = [("data/ec2/web-2/file", "mine"), ("data/ec2/web/file", "new")];

@@ -212,5 +212,5 @@ fn ten_thousand_files_in_one_scope_are_followed() {
     fs::remove_dir_all(repo.path("data")).unwrap();
     assert_eq!(repo.changes().len(), 10_000);
     repo.mark();
-    assert!(repo.state("synced").is_empty());
+    assert!(repo.state("remotes/shared/synced").is_empty());
 }

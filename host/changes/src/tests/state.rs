@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 
-const RECORD: &str = ".lockkeeper/synced/dirs/data/dirs/ec2/dirs";
+const RECORD: &str = ".lockkeeper/remotes/shared/synced/dirs/data/dirs/ec2/dirs";
 
 #[test]
 fn looking_for_changes_writes_nothing() {
@@ -22,7 +22,7 @@ fn an_unchanged_file_is_not_read_again() {
     let repo = Repo::new();
     repo.write("data/file", "one");
     // Once the file is older than a tick of the clock, its stat is recorded and nothing is left to record.
-    let recorded = || repo.state("synced").values().any(|record| record.contains("ctime"));
+    let recorded = || repo.state("remotes/shared/synced").values().any(|record| record.contains("ctime"));
     for _ in 0..100_000 {
         if recorded() {
             break;
@@ -32,7 +32,7 @@ fn an_unchanged_file_is_not_read_again() {
     assert!(recorded());
     assert_eq!(repo.scan().updates, []);
     // A record that lies about the content is believed, so the file was not read.
-    let record = repo.path(".lockkeeper/synced/dirs/data/files");
+    let record = repo.path(".lockkeeper/remotes/shared/synced/dirs/data/files");
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replace(&digest("one").to_string(), &digest("lie").to_string())).unwrap();
     assert_eq!(repo.changes(), [""; 0]);
@@ -133,5 +133,18 @@ fn scopes_are_marked_at_the_same_time() {
             });
         }
     });
+    assert_eq!(repo.changes(), [""; 0]);
+}
+
+#[test]
+fn what_was_synced_with_one_remote_says_nothing_about_another() {
+    let repo = Repo::new();
+    repo.write("data/ec2/web/a", "one");
+    repo.mark();
+    assert_eq!(repo.changes(), [""; 0]);
+
+    let roots = ["data", "outputs"].map(|root| Root::parse(root).unwrap());
+    let moved = Cache::open(&repo.path(""), "another", roots.to_vec()).unwrap();
+    assert_eq!(short(&moved.changes(&[Extent::Everything]).unwrap()), ["+data/ec2/web/a"]);
     assert_eq!(repo.changes(), [""; 0]);
 }

@@ -15,9 +15,16 @@ pub(super) fn reach(models: Vec<ModelId>) -> Reach {
     if models.is_empty() { Reach::Structural } else { Reach::Models(models.into_iter().collect()) }
 }
 
-/// Loads the repository's extension, and warns if it could not say what it promises.
+/// Loads the repository's extension; says so if it was accepted just now, and if it could not say what it promises.
 pub(super) async fn session(context: &Context<'_>) -> Result<Session, Failure> {
     let session = Session::open(context.repository()?, context.machine.clone()).await?;
+    if session.newly_accepted() {
+        let extension = session.extension_report();
+        let (name, version, digest) = (extension.name, extension.version, extension.digest.short());
+        context.ui.note(&format!(
+            "accepted {name} {version} ({digest}) on its first use; pinned in lockkeeper.lock"
+        ));
+    }
     if let Declared::Failed(error) = session.declared() {
         let reason = printable(&error.to_string());
         context
