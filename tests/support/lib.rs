@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,6 +29,9 @@ macro_rules! world {
     () => {
         $crate::World::new(env!("CARGO_BIN_EXE_lockkeeper-under-test"))
     };
+    (in $folder:expr) => {
+        $crate::World::within(env!("CARGO_BIN_EXE_lockkeeper-under-test"), $folder)
+    };
 }
 
 /// A guest that was built from `guest-examples/`.
@@ -39,7 +43,12 @@ pub fn guest(name: &str) -> PathBuf {
 impl World {
     /// Use [`world!`].
     pub fn new(command: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("lockkeeper-test-").tempdir().unwrap();
+        Self::within(command, &std::env::temp_dir())
+    }
+
+    /// Use `world!(in folder)`.
+    pub fn within(command: &str, folder: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("lockkeeper-test-").tempdir_in(folder).unwrap();
         std::fs::create_dir(folder.path().join("remote")).unwrap();
         Self { folder, command: command.into() }
     }
@@ -74,16 +83,37 @@ impl World {
         Repository { world: self, folder }
     }
 
+    /// The files in the remote under their own paths, as any tool sees them.
+    pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        files(&self.remote(), "data")
+    }
+
+    /// The files below `data` that somebody pulls who has nothing yet.
+    pub fn fresh(&self, guest: &str) -> BTreeMap<String, Vec<u8>> {
+        let folder = tempfile::Builder::new().prefix("fresh-").tempdir_in(self.folder.path()).unwrap();
+        let fresh = self.repository(folder.path().file_name().unwrap().to_str().unwrap(), guest);
+        fresh.ok(&["pull"]);
+        fresh.files("data")
+    }
+
     /// The command with its machine-wide folders inside of this world.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.command);
         command
             .env("LOCKKEEPER_CACHE_DIR", compiled())
             .env("LOCKKEEPER_STATE_DIR", self.path("state"))
+            // What a killed process leaves there goes with the world.
+            .env("TMPDIR", self.folder.path())
             .env_remove("LOCKKEEPER_HELD")
             .current_dir(self.folder.path());
         command
     }
+}
+
+/// Where worlds of many files are made: in memory, if this machine has such a folder.
+pub fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if tempfile::tempfile_in(&memory).is_ok() { memory } else { std::env::temp_dir() }
 }
 
 /// All tests share compiled code, as all runs of a user do.
@@ -145,6 +175,13 @@ impl<'a> Repository<'a> {
     pub fn json(&self, arguments: &[&str]) -> Value {
         let ran = self.ok(&[&["--json"], arguments].concat());
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stdout))
+    }
+
+    /// The paths that `status` lists as changed since the last sync.
+    pub fn unpushed(&self) -> Vec<String> {
+        let status = self.json(&["status"]);
+        let changes = status["changes"].as_array().unwrap();
+        changes.iter().map(|change| change["path"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Runs a shell script in the repository's folder through `lockkeeper run` on models, and returns its report.
@@ -242,6 +279,24 @@ impl Holding {
     /// The process that holds the locks.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends the process a signal such as `TERM` and returns how it ended. The command is not told to go on.
+    pub fn signal(mut self, signal: &str) -> Ran {
+        let sent =
+            Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(sent.success());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the signal {signal} doesn't end the run");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Ran { code: code(status), stdout: String::new(), stderr }
     }
 
     /// Kills the process for real.

@@ -22,6 +22,9 @@
 //! | `delete-everything` | pull | says that the remote deleted the file `path` |
 //! | `half-pull` | pull | writes half of the remote's files and panics |
 //!
+//! A value that begins with `@` names a file whose content is the value, such as `misbehave = "@/control/misbehave"`: so it can
+//! be told something else while its configuration stays the same.
+//!
 //! Where it tries to get out (`read-outside`, `follow-symlink`, `dial`, `write-cache`) it fails with "could not …" and each reason
 //! if it was held back. If any way was open, it goes on and succeeds.
 
@@ -108,10 +111,16 @@ fn in_any_call(told: &str) -> Result<()> {
     Ok(())
 }
 
-/// A value of the configuration; empty if it isn't set.
+/// A value of the configuration, or of the file that it names; empty if it isn't set or there is no such file.
 fn config(key: &str) -> Result<String> {
     match store::get(key) {
-        Ok(value) => Ok(value.unwrap_or_default()),
+        Ok(value) => {
+            let value = value.unwrap_or_default();
+            Ok(match value.strip_prefix('@') {
+                Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
+                None => value,
+            })
+        }
         Err(error) => Err(Error::fatal(format!("can't read the configuration: {error:?}"))),
     }
 }

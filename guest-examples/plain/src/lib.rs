@@ -20,8 +20,8 @@ mod wit {
 }
 
 const CACHE: &str = "/cache";
-/// The ending of a file that is still being written.
-const UNFINISHED: &str = "tmp";
+/// The file that is being written, beside the roots, so that no file of the cache has its name. Its host does one call at a time.
+const UNFINISHED: &str = ".unfinished";
 
 struct Plain;
 
@@ -85,11 +85,11 @@ fn files(root: &Path, below: &str) -> Result<Vec<String>, Error> {
     for entry in fs::read_dir(root.join(below)).map_err(|error| failed(below, error))? {
         let entry = entry.map_err(|error| failed(below, error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
         let kind = entry.file_type().map_err(|error| failed(&path, error))?;
         if kind.is_dir() && path != ".lockkeeper" {
             found.extend(files(root, &path)?);
-        } else if kind.is_file() && Path::new(&name).extension().is_none_or(|ending| ending != UNFINISHED) {
+        } else if kind.is_file() && path != UNFINISHED {
             found.push(path);
         }
     }
@@ -100,7 +100,7 @@ fn files(root: &Path, below: &str) -> Result<Vec<String>, Error> {
 fn copy(from: &Path, to: &Path, path: &str) -> Result<u64, Error> {
     let copy = || {
         let target = to.join(path);
-        let unfinished = to.join(format!("{path}.{UNFINISHED}"));
+        let unfinished = to.join(UNFINISHED);
         fs::create_dir_all(target.parent().unwrap_or(to))?;
         let bytes = fs::copy(from.join(path), &unfinished)?;
         fs::rename(unfinished, target)?;

@@ -20,6 +20,15 @@ pub(crate) struct Shards<'a> {
     loaded: BTreeMap<String, Loaded>,
 }
 
+/// The folder to list a new file's model in when nobody says which model it belongs to: `data/{type}/{id}/`.
+///
+/// All of a model's files in one shard are committed at once. A type that begins with `@` has more segments, nobody here
+/// knows how many; its files are listed by their own folder.
+fn model(parent: &str) -> &str {
+    let several_segments = parent.split('/').nth(1).is_some_and(|segment| segment.starts_with('@'));
+    if several_segments { parent } else { folders(parent).nth(MODEL_DEPTH).unwrap_or(parent) }
+}
+
 impl<'a> Shards<'a> {
     /// Finds the shards that may list files under a scope. Given a scope, reads them; they are few.
     pub(crate) fn load(index: Index<'a>, scope: &'a str) -> Result<Self> {
@@ -54,7 +63,7 @@ impl<'a> Shards<'a> {
             }
         }
         let owner = match self.scope {
-            "" => known.into_iter().find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or(parent),
+            "" => known.into_iter().find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or_else(|| model(parent)),
             scope => scope,
         };
         self.known.insert(owner.to_owned());

@@ -63,6 +63,19 @@ fn a_path_stays_in_one_shard_whatever_scope_it_is_pushed_under() {
 }
 
 #[test]
+fn a_model_that_is_pushed_with_everything_else_is_committed_at_once() {
+    let remote = Memory::default();
+    let files = [("data/t/m/a/one", "1"), ("data/t/m/b/two", "2"), ("data/t/other/three", "3")];
+    let typed = [("data/@org/aws/ec2/web/four", "4"), ("data/@org/aws/ec2/db/five", "5")];
+    let mut writer = Repository::with(&tree(files));
+    typed.into_iter().for_each(|(path, content)| writer.write(path, content));
+    writer.push(&remote, None).unwrap();
+    // One shard for each model, however its files lie.
+    assert_eq!(remote.documents.borrow().len(), 4);
+    assert_eq!(fresh(&remote), writer.files());
+}
+
+#[test]
 fn a_stray_file_above_the_models_does_not_make_one_index_of_them() {
     let remote = Memory::default();
     let mut writer = Repository::with(&tree([("data/stray", "0")]));

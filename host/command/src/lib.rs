@@ -52,6 +52,11 @@ Examples:
 
 See `lockkeeper COMMAND --help` for more examples.";
 
+/// Whether a command line that can't be read asks for JSON.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s or 10m"))
 }
@@ -64,6 +69,12 @@ pub fn main() -> ExitCode {
             let wrong = error.use_stderr();
             // Nothing can be done if even this can't be printed.
             _ = error.print();
+            if wrong {
+                let text = error.render().to_string();
+                let message = text.split("\n\n").next().unwrap_or_default();
+                let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message).trim_end());
+                Ui::new(wants_json(), false).error_document(&failure);
+            }
             return ExitCode::from(if wrong { exit::USAGE } else { exit::OK });
         }
     };

@@ -50,7 +50,8 @@ impl Ui {
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         self.done();
-        let out = if self.json { serde_json::to_string_pretty(document)? } else { text() };
+        let out =
+            if self.json { escaped(&serde_json::to_string_pretty(document)?) } else { lines(&text(), "\n") };
         let out = out.trim_end();
         if out.is_empty() {
             return Ok(());
@@ -73,13 +74,18 @@ impl Ui {
     /// Shows a failure, and returns its exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
         self.show(failure);
+        self.error_document(failure);
+        ExitCode::from(failure.code)
+    }
+
+    /// Prints a failure as the command's data, if that is JSON.
+    pub(crate) fn error_document(&self, failure: &Failure) {
         if self.json {
             let document = serde_json::json!({
                 "error": { "message": failure.message, "hint": failure.hint, "exit_code": failure.code }
             });
             _ = self.data(&document, String::new);
         }
-        ExitCode::from(failure.code)
     }
 
     /// Shows a failure on standard error.
@@ -97,6 +103,8 @@ impl Ui {
     }
 
     fn line(&self, style: Style, label: &str, text: &str) {
+        // Further lines are indented, so that what a guest says can't pass for another message.
+        let text = lines(text, "\n  ");
         // Nothing can be done if standard error is gone.
         self.bar.suspend(|| _ = writeln!(anstream::stderr(), "{style}{label}:{style:#} {text}"));
     }
@@ -130,6 +138,21 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// Text of several lines without the control characters that would reach the terminal.
+fn lines(text: &str, between: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join(between)
+}
+
+/// A JSON document without the control characters that JSON lets pass.
+fn escaped(document: &str) -> String {
+    let escape = |c: char| match c {
+        '\n' => c.to_string(),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    document.chars().map(escape).collect()
+}
+
 /// Rows in columns as wide as they need to be, the first row being the head.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -154,6 +177,17 @@ mod tests {
     #[test]
     fn a_guest_cannot_write_escape_sequences_to_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_message_of_several_lines_cannot_pass_for_several_messages() {
+        assert_eq!(lines("a\u{9b}\nerror: b\r\n", "\n  "), "a\u{fffd}\n  error: b");
+    }
+
+    #[test]
+    fn a_json_document_holds_no_control_characters() {
+        let document = serde_json::to_string(&"a\u{1b}\u{9b}\u{7f}").unwrap();
+        assert_eq!(escaped(&document), r#""a\u001b\u009b\u007f""#);
     }
 
     #[test]

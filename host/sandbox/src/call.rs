@@ -52,6 +52,8 @@ pub struct Pushed {
     pub cache: PathBuf,
     /// The folders below it that the guest may read; they need not exist.
     pub folders: Vec<String>,
+    /// A folder that the host keeps for this scope, to hold an empty copy of the folders above the mounted ones.
+    pub skeleton: PathBuf,
     /// What changed, sorted by path.
     pub changes: Arc<[Change]>,
     /// The extension's own folder for this scope.

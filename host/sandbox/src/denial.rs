@@ -22,11 +22,16 @@ pub enum Denial {
         /// The address.
         address: SocketAddr,
     },
+    /// The lookup of a name, with no grant for any name.
+    Name {
+        /// The name, escaped where it needs to be.
+        host: String,
+    },
     /// A file operation that leads out of the granted folders, or writes where only reading is granted.
     File {
         /// The host call.
         operation: String,
-        /// The path as the guest gave it.
+        /// The path as the guest gave it, escaped where it needs to be.
         path: String,
     },
 }
@@ -44,9 +49,13 @@ impl fmt::Display for Denial {
             Self::Tcp { address } => {
                 write!(f, "no grant for {address}; to allow it: [datastore.grants] tcp = [\"{address}\"]")
             }
-            Self::File { operation, path } => {
-                write!(f, "{operation} of {path:?}, which its folders do not allow")
+            Self::Name { host } => {
+                write!(f, "no grant for {host}; to allow it: [datastore.grants] tcp = [\"{host}:PORT\"]")
             }
+            Self::File { operation, path } => write!(
+                f,
+                "{operation} of \"{path}\", which its folders do not allow; more is granted in [datastore.grants] folders"
+            ),
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Sandbox {
     linker: Linker<Guest>,
     compiled: Option<PathBuf>,
     started: Duration,
-    _ticker: Arc<()>,
+    ticker: Arc<()>,
 }
 
 /// How long each step of loading an extension took.
@@ -66,7 +66,7 @@ impl Sandbox {
 
         let ticker = Arc::new(());
         tick(&engine, Arc::downgrade(&ticker));
-        Ok(Self { engine, linker, compiled, started: began.elapsed(), _ticker: ticker })
+        Ok(Self { engine, linker, compiled, started: began.elapsed(), ticker })
     }
 
     /// Reads a component file, with a bound on its size.
@@ -87,7 +87,7 @@ impl Sandbox {
         let linked = self.link(&component, identity)?;
         let link = started.elapsed() - load;
         let times = StartTimes { engine: self.started, load, link, cached };
-        Ok((Extension::new(self.engine.clone(), identity.clone(), linked), times))
+        Ok((Extension::new(self.engine.clone(), self.ticker.clone(), identity.clone(), linked), times))
     }
 
     fn link(
@@ -136,7 +136,7 @@ fn unloadable(error: wasmtime::Error) -> ComponentError {
     ComponentError::Unloadable { problem: format!("{error:#}") }
 }
 
-/// Advances the engine's clock for as long as the sandbox lives.
+/// Advances the engine's clock for as long as the sandbox, or an extension that it loaded, lives.
 fn tick(engine: &Engine, alive: Weak<()>) {
     let engine = engine.weak();
     thread::spawn(move || {
@@ -165,8 +165,10 @@ fn keep(component: &Component, folder: &Path, path: &Path) -> std::io::Result<()
 fn is_private(folder: &Path) -> bool {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    let private =
-        made.and_then(|()| std::fs::metadata(folder)).is_ok_and(|metadata| metadata.mode() & 0o022 == 0);
+    let mine = rustix::process::geteuid().as_raw();
+    let private = made
+        .and_then(|()| std::fs::metadata(folder))
+        .is_ok_and(|metadata| metadata.uid() == mine && metadata.mode() & 0o022 == 0);
     if !private {
         tracing::warn!(folder = %folder.display(), "not used for compiled code: others can write to it");
     }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockkeeper_changes::Change;
@@ -19,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A loaded extension.
 pub struct Extension {
     engine: Engine,
+    /// Keeps the engine's clock going, without which a guest that computes for ever is never stopped.
+    _ticker: Arc<()>,
     identity: Identity,
     linked: Linked,
 }
@@ -45,8 +48,8 @@ impl Declared {
 }
 
 impl Extension {
-    pub(crate) fn new(engine: Engine, identity: Identity, linked: Linked) -> Self {
-        Self { engine, identity, linked }
+    pub(crate) fn new(engine: Engine, ticker: Arc<()>, identity: Identity, linked: Linked) -> Self {
+        Self { engine, _ticker: ticker, identity, linked }
     }
 
     /// Who the extension is.
@@ -163,7 +166,13 @@ impl Extension {
                 reported: Some(error.to_string()),
             }),
             Err(error) => {
+                let overflow = error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow);
+                let stack = || LimitHit { option: "stack", limit: limits.stack.to_string() };
+                // The runtime counts instances, tables and memories itself and has no error type for it.
+                let crowded = error.root_cause().to_string().starts_with("resource limit exceeded");
+                let instances = || LimitHit { option: "instances", limit: limits.instances.to_string() };
                 let hit = store.data_mut().limiter.hit.take();
+                let hit = hit.or_else(|| overflow.then(stack)).or_else(|| crowded.then(instances));
                 Err(self.trapped(name, &error, hit, denials, host_calls.last()))
             }
         }
@@ -180,9 +189,6 @@ impl Extension {
     ) -> CallError {
         if let Some(hit) = error.downcast_ref::<LimitHit>().cloned().or(hit) {
             return self.limit(call, hit);
-        }
-        if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
-            return self.limit(call, LimitHit { option: "stack", limit: "its stack".to_owned() });
         }
         let cause = error.root_cause().to_string();
         if !denials.is_empty() {

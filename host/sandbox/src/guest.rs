@@ -37,8 +37,6 @@ pub(crate) struct Guest {
     pub(crate) setting: Setting,
     pub(crate) log: Budget,
     pub(crate) work: Work,
-    /// Removed when the call is over.
-    _skeleton: Option<tempfile::TempDir>,
 }
 
 /// A folder that a guest sees.
@@ -54,17 +52,17 @@ impl Guest {
     /// For `capabilities`: no folder, no network.
     pub(crate) fn asked(setting: &Setting, denials: &Denials) -> io::Result<Self> {
         let nothing = Setting { grants: crate::Grants::default(), ..setting.clone() };
-        Self::build(&nothing, denials, Vec::new(), Work::Ask, None)
+        Self::build(&nothing, denials, Vec::new(), Work::Ask)
     }
 
     /// For `push`: the cache read-only.
     pub(crate) fn pushing(setting: &Setting, denials: &Denials, pushed: &Pushed) -> io::Result<Self> {
         // An empty copy of the folders above the mounted ones lets a guest walk down from `/cache`.
-        let skeleton = tempfile::Builder::new().prefix("lockkeeper-").tempdir()?;
-        let mut mounts = vec![Mount::new(skeleton.path(), "/cache", FsPerms::ReadOnly)];
+        std::fs::create_dir_all(&pushed.skeleton)?;
+        let mut mounts = vec![Mount::new(&pushed.skeleton, "/cache", FsPerms::ReadOnly)];
         let cache = Dir::open_ambient_dir(&pushed.cache, ambient_authority())?;
         for below in &pushed.folders {
-            let inner = skeleton.path().join(below);
+            let inner = pushed.skeleton.join(below);
             std::fs::create_dir_all(&inner)?;
             let mut mount = Mount::new(&inner, &format!("/cache/{below}"), FsPerms::ReadOnly);
             // From within the cache, so that a symlink on the way can't lead out of it.
@@ -82,7 +80,7 @@ impl Guest {
         }
         mounts.push(Mount::new(&pushed.state, "/state", FsPerms::ReadWrite));
         let work = Work::Push { changes: pushed.changes.clone(), next: 0 };
-        Self::build(setting, denials, mounts, work, Some(skeleton))
+        Self::build(setting, denials, mounts, work)
     }
 
     /// For `pull`: an empty cache to fill.
@@ -99,16 +97,10 @@ impl Guest {
         }
         mounts.push(Mount::new(&pulled.state, "/state", FsPerms::ReadWrite));
         let work = Work::Pull { incoming: pulled.incoming.clone(), deletions: 0 };
-        Self::build(setting, denials, mounts, work, None)
+        Self::build(setting, denials, mounts, work)
     }
 
-    fn build(
-        setting: &Setting,
-        denials: &Denials,
-        mut mounts: Vec<Mount>,
-        work: Work,
-        skeleton: Option<tempfile::TempDir>,
-    ) -> io::Result<Self> {
+    fn build(setting: &Setting, denials: &Denials, mut mounts: Vec<Mount>, work: Work) -> io::Result<Self> {
         mounts.extend(setting.grants.folders.iter().map(|grant| {
             let perms = match grant.access {
                 FolderAccess::ReadOnly => FsPerms::ReadOnly,
@@ -126,7 +118,8 @@ impl Guest {
         }
         let grants = Arc::new(setting.grants.clone());
         wasi.allow_udp(false);
-        wasi.allow_tcp(!grants.tcp.is_empty());
+        // Each address is checked, even without any grant, so that a refusal is known for what it is.
+        wasi.allow_tcp(true);
         wasi.allow_ip_name_lookup(grants.names_tcp_hosts());
         let (for_sockets, found) = (grants.clone(), denials.clone());
         wasi.socket_addr_check(move |address, socket_use| {
@@ -143,7 +136,6 @@ impl Guest {
             log: Budget::new("log", setting.limits.log),
             setting: setting.clone(),
             work,
-            _skeleton: skeleton,
         })
     }
 }

@@ -110,6 +110,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Identity, ComponentError> {
 fn exports(bytes: &[u8]) -> Result<Vec<String>, ComponentError> {
     let malformed =
         |error: wasmparser::BinaryReaderError| ComponentError::Malformed { problem: error.to_string() };
+    if !bytes.starts_with(b"\0asm") {
+        let problem = "it does not begin with WebAssembly's magic number".to_owned();
+        return Err(ComponentError::Malformed { problem });
+    }
     let mut names = Vec::new();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {

@@ -156,3 +156,61 @@ pub(crate) async fn allows_socket(
     denials.add(Denial::Tcp { address });
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn get(requests: &mut Requests, uri: &str) -> Result<http::StatusCode, Error> {
+        let body = Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync();
+        let request = http::Request::get(uri).body(body).unwrap();
+        let sent = requests.send_request(request, None, Box::new(std::future::ready(Ok(()))));
+        Box::into_pin(sent).await.map(|(response, _)| response.status())
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_to_a_granted_origin_and_to_no_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answered = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let length = connection.read(&mut request).await.unwrap();
+            connection.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            (String::from_utf8_lossy(&request[..length]).into_owned(), listener)
+        });
+        let http = vec![format!("http://127.0.0.1:{port}").parse().unwrap()];
+        let grants = Arc::new(Grants { http, ..Grants::default() });
+        let denials = Denials::default();
+        let mut requests = Requests::new(grants, denials.clone());
+        for uri in [format!("http://localhost:{port}/secret"), "https://127.0.0.1/secret".to_owned()] {
+            assert!(matches!(get(&mut requests, &uri).await, Err(Error::HttpRequestDenied)), "{uri}");
+        }
+        let denied = denials.take();
+        assert_eq!(denied[0], Denial::Http { origin: format!("http://localhost:{port}") });
+        assert_eq!(denied[1], Denial::Http { origin: "https://127.0.0.1".to_owned() });
+        let status = get(&mut requests, &format!("http://127.0.0.1:{port}/wanted")).await.unwrap();
+        assert_eq!(status, http::StatusCode::NO_CONTENT);
+        let (request, _) = answered.await.unwrap();
+        assert!(request.starts_with("GET /wanted "), "the first request that arrived: {request}");
+        assert!(denials.take().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_granted_name_with_a_private_address_is_denied_by_its_address() {
+        let grants = Grants { http: vec!["http://example.org".parse().unwrap()], ..Grants::default() };
+        let denials = Denials::default();
+        assert!(resolve(&grants, &denials, "localhost", 80).await.is_ok());
+        // Names that are addresses take the same way as names that lead to them.
+        assert!(resolve(&grants, &denials, "10.1.2.3", 80).await.is_err());
+        let denied = denials.take();
+        assert!(
+            matches!(denied.as_slice(), [Denial::PrivateAddress { host, .. }] if host == "10.1.2.3"),
+            "{denied:?}"
+        );
+    }
+}

@@ -13,9 +13,11 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::denial::{Denial, Denials};
 
-/// The file operations that are refused when they lead out of a folder or write to a read-only one.
-const GUARDED: [&str; 10] = [
+/// The operations that are refused when they lead out of a folder, write to a read-only one, or look up a name without a grant.
+const GUARDED: [&str; 12] = [
+    "resolve-addresses",
     "open-at",
+    "stat-at",
     "create-directory-at",
     "link-at",
     "readlink-at",
@@ -26,6 +28,9 @@ const GUARDED: [&str; 10] = [
     "set-times-at",
     "set-size",
 ];
+
+/// How the error codes that mean a refusal read. Looking up names is refused altogether if no grant has a name.
+const REFUSALS: [&str; 3] = ["not-permitted", "read-only", "permanent-resolver-failure"];
 
 /// The last host call of one guest call.
 #[derive(Clone, Default)]
@@ -90,8 +95,11 @@ impl Subscriber for Watcher {
         if let Some(path) = seen.path {
             last.path = Some(path);
         } else if seen.refused {
-            let path = last.path.clone().unwrap_or_default();
-            self.denials.add(Denial::File { operation, path: path.trim_matches('"').to_owned() });
+            let path = last.path.clone().unwrap_or_default().trim_matches('"').to_owned();
+            self.denials.add(match operation.as_str() {
+                "resolve-addresses" => Denial::Name { host: path },
+                _ => Denial::File { operation, path },
+            });
         }
     }
 
@@ -123,10 +131,11 @@ struct Seen {
 impl Visit for Seen {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         match field.name() {
-            "path" | "old_path" => self.path = Some(first_line(value)),
+            "path" | "old_path" | "name" => self.path = Some(first_line(value)),
             "result" => {
                 let text = first_line(value);
-                self.refused = ["NotPermitted", "ReadOnly"].iter().any(|code| text.contains(code));
+                let failed = text.strip_prefix("Err(").unwrap_or_default();
+                self.refused = REFUSALS.iter().any(|code| failed.starts_with(code));
             }
             _ => {}
         }

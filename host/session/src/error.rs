@@ -141,7 +141,10 @@ impl Error {
                 | RegistryError::Unwritable { .. }
                 | RegistryError::UnwritablePins { .. } => ErrorKind::System,
             },
-            Self::Component { source: ComponentError::Engine { .. }, .. } => ErrorKind::System,
+            Self::Component {
+                source: ComponentError::Engine { .. } | ComponentError::Unreadable { .. },
+                ..
+            } => ErrorKind::System,
             Self::Component { .. } => ErrorKind::NotConformant,
             Self::Lock(LockError::TimedOut { .. } | LockError::StillHeld { .. }) | Self::Nested { .. } => {
                 ErrorKind::LockTimeout

@@ -194,7 +194,7 @@ impl Session {
         let reach = Reach::Models(models.clone());
         let plan = self.plan(&reach);
         self.holding(&reach, &plan, async || {
-            self.pull_all(&reach, &plan, OnConflict::Stop).await?;
+            let pulled = self.pull_all(&reach, &plan, OnConflict::Stop).await?;
             let before = if strict { Some(self.changed_elsewhere(&plan).await?) } else { None };
             let held = Held { space: self.space(), models: models.iter().cloned().collect() };
             let value = work(held).await;
@@ -208,7 +208,7 @@ impl Session {
                 if let Some(before) = before {
                     self.refuse_strays(&plan, &before).await?;
                 }
-                Ok(pushed)
+                Ok(Transfer { kept: pulled.kept, ..pushed })
             };
             let pushed = pushed.await;
             Ok((value, pushed))
@@ -390,12 +390,14 @@ impl Session {
             Some(scope) => vec![scope.folder().to_owned()],
             None => self.repository.config().roots.iter().map(ToString::to_string).collect(),
         };
+        let state = self.state_folder(call)?;
         let pushed = Pushed {
             scope: call.scope.clone(),
             cache: self.repository.cache_folder(),
             folders,
             changes: scan.changes.as_slice().into(),
-            state: self.state_folder(call)?.path,
+            skeleton: state.path.with_extension("skeleton"),
+            state: state.path,
         };
         let report = self.extension.push(&self.setting, &pushed).await;
         let report = report.map_err(|error| Error::from_call(error, Direction::Push, models))?;

@@ -114,7 +114,7 @@ fn document(listed: &Listed, pins: &Pins) -> Value {
 }
 
 fn row(listed: &Listed, pins: &Pins) -> Vec<String> {
-    let file = listed.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = printable(&listed.path.file_name().unwrap_or_default().to_string_lossy());
     match &listed.identity {
         Ok(identity) => vec![
             identity.name.to_string(),
@@ -123,7 +123,9 @@ fn row(listed: &Listed, pins: &Pins) -> Vec<String> {
             file,
             printable(identity.description.as_deref().unwrap_or_default()),
         ],
-        Err(error) => vec!["-".to_owned(), "-".to_owned(), "invalid".to_owned(), file, error.to_string()],
+        Err(error) => {
+            vec!["-".to_owned(), "-".to_owned(), "invalid".to_owned(), file, printable(&error.to_string())]
+        }
     }
 }
 

@@ -15,8 +15,8 @@ pub(crate) enum Command {
     List,
     /// Clear away one hold of a lock whose process is gone
     ///
-    /// The kernel frees the locks of a process that ends, so this is seldom needed. A live process keeps its lock: end it
-    /// with the command that the error names.
+    /// The kernel frees the locks of a process that ends, so this is seldom needed.
+    /// A live process keeps its lock: end it with the command that the error names.
     ///
     /// Example:
     ///   lockkeeper locks release model/aws-ec2/web --id 5f2c…

@@ -46,11 +46,11 @@ impl Context<'_> {
 
 /// Carries out one command and returns its exit code.
 pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<u8, Failure> {
-    if ui.verbose() {
-        let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().finish();
-        // The only one that this process installs.
-        _ = tracing_subscriber::util::SubscriberInitExt::try_init(lines);
-    }
+    use tracing_subscriber::filter::LevelFilter;
+    let level = if ui.verbose() { LevelFilter::INFO } else { LevelFilter::WARN };
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_ansi(false);
+    // The only one that this process installs.
+    _ = tracing_subscriber::util::SubscriberInitExt::try_init(lines.with_max_level(level).finish());
     let signals =
         Signals::listen(ui).map_err(|error| Failure::system(format!("can't listen to signals: {error}")))?;
     let machine = machine(ui, signals.stop.clone(), cli.wait)?;

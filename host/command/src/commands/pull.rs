@@ -6,9 +6,10 @@ use crate::failure::Failure;
 
 /// Bring the remote's files into the cache
 ///
-/// Brings the named models' files, or everything if none is named; everything waits until no model command is
-/// running. Never overwrites work that was not pushed: it stops and names the files, unless --on-conflict
-/// says which version to keep. The other version is then saved below .lockkeeper/conflicts.
+/// Brings the named models' files, or everything if none is named; everything
+/// waits until no model command is running. Never overwrites work that was not
+/// pushed: it stops and names the files, unless --on-conflict says which version
+/// to keep. The other version is then saved below .lockkeeper/conflicts.
 ///
 /// Examples:
 ///   lockkeeper pull

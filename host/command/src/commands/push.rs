@@ -6,9 +6,11 @@ use crate::failure::Failure;
 
 /// Send what changed in the cache to the remote
 ///
-/// Sends the named models' changes, or all of them if none is named; all of them waits until no model command
-/// is running. Sends only what changed here since the last sync, so an old copy never overwrites newer files.
-/// A file that changed in the remote as well is a conflict: it is named, and nothing is overwritten.
+/// Sends the named models' changes, or all of them if none is named; all of them
+/// waits until no model command is running. Sends only what changed here since
+/// the last sync, so an old copy never overwrites newer files. A file that
+/// changed in the remote as well is a conflict: it is named, and nothing is
+/// overwritten.
 ///
 /// Examples:
 ///   lockkeeper push

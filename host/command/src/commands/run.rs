@@ -13,9 +13,10 @@ use crate::machine::HELD;
 
 /// Lock models, pull them, run a command, push what it changed, release
 ///
-/// Takes the models' locks, brings their files, runs the command, and sends what it changed under their folders. What the
-/// command wrote is pushed whatever its exit code, which is passed through; after an interrupt it is kept
-/// and marked, and the next run or push sends it. The command runs in the current folder.
+/// Takes the models' locks, brings their files, runs the command, and sends what
+/// it changed under their folders. What the command wrote is pushed whatever its
+/// exit code, which is passed through; after an interrupt it is kept and marked,
+/// and the next run or push sends it. The command runs in the current folder.
 ///
 /// Examples:
 ///   lockkeeper run --model aws-ec2/web -- ./deploy.sh
