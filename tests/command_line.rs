@@ -377,7 +377,7 @@ fn json_errors_are_one_document_too() {
     for command in [&["pull"][..], &["push"], &["run", "--model", "kind/one", "--", "true"]] {
         let document = document(&world, &repository.folder, command, exit::CONFIG);
         assert_eq!((&document["outcome"], &document["exit_code"]), (&json!("failed"), &json!(exit::CONFIG)));
-        says(document["error"].as_str().unwrap(), &["/remote"]);
+        says(document["error"]["message"].as_str().unwrap(), &["/remote"]);
     }
 }
 

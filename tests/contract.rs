@@ -298,7 +298,7 @@ fn the_report_of_a_failed_run_is_written_as_well() {
     assert_eq!(report["exit_code"], 69);
     assert_eq!(calls(&report), ["pull data/a/x/"]);
     assert!(report["calls"][0]["error"].as_str().unwrap().contains("`unknown`"), "{report}");
-    assert!(report["error"].as_str().unwrap().contains("`unknown`"), "{report}");
+    assert!(report["error"]["message"].as_str().unwrap().contains("`unknown`"), "{report}");
     assert_eq!(locks(&report), ["repository shared repository", "model exclusive model/a/x"]);
     assert_eq!(repository.read("data/a/x/f"), None);
 
@@ -418,7 +418,7 @@ fn a_strict_run_names_what_its_command_changed_elsewhere_and_a_full_push_takes_t
         );
         assert_eq!(ran.code, 65, "{}", ran.stderr);
         assert_eq!(report["outcome"], "failed");
-        let error = report["error"].as_str().unwrap();
+        let error = report["error"]["message"].as_str().unwrap();
         assert!(error.ends_with(": data/a/stray/f, data/b/y/f"), "{error}");
         assert!(ran.stderr.contains("data/a/stray/f, data/b/y/f"), "{}", ran.stderr);
         assert!(ran.stderr.contains("lockkeeper push"), "{}", ran.stderr);

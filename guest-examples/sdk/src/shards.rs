@@ -63,7 +63,9 @@ impl<'a> Shards<'a> {
             }
         }
         let owner = match self.scope {
-            "" => known.into_iter().find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or_else(|| model(parent)),
+            "" => {
+                known.into_iter().find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or_else(|| model(parent))
+            }
             scope => scope,
         };
         self.known.insert(owner.to_owned());

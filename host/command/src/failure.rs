@@ -1,4 +1,4 @@
-use lockkeeper_host::{CallError, Error};
+use lockkeeper_host::{CallError, Error, ErrorReport};
 
 use crate::exit;
 
@@ -7,11 +7,17 @@ pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// For the extension's author, shown with `--verbose`.
+    /// For the extension's author.
     pub(crate) trace: Option<String>,
 }
 
 impl Failure {
+    /// The failure as documents show it.
+    pub(crate) fn report(&self) -> ErrorReport {
+        let Self { code, message, hint, trace } = self;
+        ErrorReport { message: message.clone(), hint: hint.clone(), trace: trace.clone(), exit_code: *code }
+    }
+
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: exit::USAGE, message: message.into(), hint: None, trace: None }
     }

@@ -37,7 +37,7 @@ pub(crate) struct Cli {
     /// How long to wait for locks, such as 90s or 10m; the default is 60s, or what lockkeeper.toml says
     #[arg(long, value_name = "TIME", global = true, value_parser = duration)]
     wait: Option<Duration>,
-    /// Print more: the extension's debug messages, traces of what trapped
+    /// Print more: the extension's debug messages, what was moved
     #[arg(long, short, global = true)]
     verbose: bool,
     #[command(subcommand)]

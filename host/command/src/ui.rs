@@ -81,9 +81,7 @@ impl Ui {
     /// Prints a failure as the command's data, if that is JSON.
     pub(crate) fn error_document(&self, failure: &Failure) {
         if self.json {
-            let document = serde_json::json!({
-                "error": { "message": failure.message, "hint": failure.hint, "exit_code": failure.code }
-            });
+            let document = serde_json::json!({ "error": failure.report() });
             _ = self.data(&document, String::new);
         }
     }
@@ -95,10 +93,8 @@ impl Ui {
         if let Some(hint) = &failure.hint {
             self.line(NOTE, "next", hint);
         }
-        match &failure.trace {
-            Some(trace) if self.verbose => self.line(NOTE, "trace", trace),
-            Some(_) => self.line(NOTE, "next", "add --verbose to see where in the extension"),
-            None => {}
+        if let Some(trace) = &failure.trace {
+            self.line(NOTE, "trace", trace);
         }
     }
 

@@ -31,7 +31,7 @@ pub use lockkeeper_sandbox::{
 };
 pub use pins::{Pin, Pins};
 pub use registry::{Listed, Registry, RegistryError};
-pub use report::{CallReport, Direction, ExtensionReport, LockReport, Outcome, Report, Settled};
+pub use report::{CallReport, Direction, ErrorReport, ExtensionReport, LockReport, Outcome, Report, Settled};
 pub use repository::{CONFIG_FILE, LOCK_FILE, Machine, Repository};
 pub use session::{Held, Session, Transfer};
 pub use status::Status;

@@ -26,8 +26,21 @@ pub struct Report {
     /// How it ended.
     pub outcome: Outcome,
     /// What went wrong, if anything.
-    pub error: Option<String>,
+    pub error: Option<ErrorReport>,
     /// The exit code of the whole.
+    pub exit_code: u8,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorReport {
+    /// What went wrong.
+    pub message: String,
+    /// What to do next, if there is a clear next step.
+    pub hint: Option<String>,
+    /// Where in the extension it trapped, if it did: its digest and frames.
+    pub trace: Option<String>,
+    /// The exit code that this failure has by itself.
     pub exit_code: u8,
 }
 

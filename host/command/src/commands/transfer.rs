@@ -57,7 +57,7 @@ pub(super) fn report(
             (None, exit::OK) => Outcome::Succeeded,
             (None, _) => Outcome::CommandFailed,
         },
-        error: failure.map(|failure| failure.message.clone()),
+        error: failure.map(Failure::report),
         exit_code,
     }
 }
