@@ -242,58 +242,33 @@ fn one_who_is_killed_while_waiting_holds_nobody_up() {
 fn a_full_push_waits_for_running_commands_goes_before_newcomers_and_they_resume_after_it() {
     for guest in ["filesystem", "shared-index"] {
         let world = world!();
-        eprintln!("{} 243", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let repository = world.repository("a", guest);
-        eprintln!("{} 244", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         repository.write("data/loose", "1");
-        eprintln!("{} 245", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let pushed = world.remote().join("data/loose");
-        eprintln!("{} 246", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let [one, two] = ["a/x", "a/y"].map(|model| repository.hold(&[model]));
-        eprintln!("{} 247", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let push = Started::new(repository.command(&["--json", "--wait", LONG, "push"]));
-        eprintln!("{} 248", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(first_in_line(&repository, "repository"), u64::from(push.pid()), "{guest}");
-        eprintln!("{} 249", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
 
         // One that comes now doesn't overtake it, though those who hold the lock would let it in.
         let late = try_run(&repository, &["a/z"], "echo ran", SHORT);
-        eprintln!("{} 252", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(late.code, 75, "{guest}: {}", late.stderr);
-        eprintln!("{} 253", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(late.stdout, "", "{guest}");
-        eprintln!("{} 254", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert!(late.stderr.contains(&format!("next in line: {}", user())), "{guest}: {}", late.stderr);
-        eprintln!("{} 255", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let script = format!("test -e '{}'", pushed.display());
-        eprintln!("{} 256", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let start = |model: &str| Started::new(repository.script(&[model], &script, &["--wait", LONG]));
-        eprintln!("{} 257", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let newcomers = ["b/1", "b/2", "b/3"].map(start);
-        eprintln!("{} 258", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(one.finish().code, 0, "{guest}");
-        eprintln!("{} 259", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(try_run(&repository, &["a/x"], "true", SHORT).code, 75, "{guest}: one more still runs");
-        eprintln!("{} 260", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert!(!pushed.exists(), "{guest}");
-        eprintln!("{} 261", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(two.finish().code, 0, "{guest}");
-        eprintln!("{} 262", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
 
         let ran = push.finish();
-        eprintln!("{} 264", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(ran.code, 0, "{guest}: {}", ran.stderr);
-        eprintln!("{} 265", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-        eprintln!("{} 266", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         let locks = report["locks"].as_array().unwrap();
-        eprintln!("{} 267", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(locks.len(), 1, "{guest}");
-        eprintln!("{} 268", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!((&locks[0]["kind"], &locks[0]["mode"]), (&json!("repository"), &json!("exclusive")));
-        eprintln!("{} 269", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         assert_eq!(report["calls"][0]["scope"], Value::Null);
-        eprintln!("{} 270", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()%100000);
         for newcomer in newcomers {
             let ran = newcomer.finish();
             assert_eq!(ran.code, 0, "{guest}: it ran before the push: {}", ran.stderr);
