@@ -385,6 +385,26 @@ fn a_nested_command_works_if_it_wants_something_else() {
     assert_eq!(fresh.files("data").into_keys().collect::<Vec<_>>(), ["data/a/b/f", "data/c/d/f"]);
 }
 
+#[test]
+fn a_nested_command_does_not_queue_behind_those_who_wait_for_the_outer_one() {
+    let world = world!();
+    let repository = world.repository("a", "filesystem");
+    let inner = format!("'{COMMAND}' --wait {LONG} --repo '{}' run", repository.folder.display());
+    for (outer, models, waiting, key) in [
+        ("a/b", "--model x/y", &["push"][..], "repository"),
+        ("a/b/c", "--model a/b/d", &["pull", "--model", "a/b"], "model/a/b"),
+    ] {
+        let script = format!("echo holding && read line && {inner} {models} -- true");
+        let holding = support::Holding::start(repository.script(&[outer], &script, &[]));
+        let waiting = Started::new(repository.command(&[&["--wait", LONG], waiting].concat()));
+        assert_eq!(first_in_line(&repository, key), u64::from(waiting.pid()));
+        let ran = holding.finish();
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let ran = waiting.finish();
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+}
+
 /// Gives a repository another remote folder.
 fn remote(world: &World, repository: &Repository<'_>, name: &str) {
     let path = world.path(name);

@@ -46,6 +46,10 @@ impl Signals {
         }
         ui.note("stopping; once more to stop at once");
         self.stop.cancel();
+        self.pass_on(signal);
+    }
+
+    fn pass_on(&self, signal: Signal) {
         // The terminal sends an interrupt to the child as well.
         let already = signal == Signal::INT && std::io::stdin().is_terminal();
         if let Some(pid) = Pid::from_raw(self.child.load(Ordering::SeqCst)).filter(|_| !already) {
@@ -58,6 +62,10 @@ impl Signals {
     pub(crate) fn child(&self, pid: Option<u32>) {
         let pid = pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
         self.child.store(pid, Ordering::SeqCst);
+        // One that came just before there was a child to pass it on to.
+        if let Some(signal) = Signal::from_named_raw(i32::from(self.caught.load(Ordering::SeqCst))) {
+            self.pass_on(signal);
+        }
     }
 
     /// The exit code for the signal that was caught, if one was.

@@ -10,7 +10,8 @@
 //!
 //! Everybody passes the gate alone, and whoever has to wait for the lock keeps it meanwhile. So nobody overtakes
 //! the first in line, whatever its mode, and neither mode starves. Who comes to the gate next is chance.
-//! Records are written only by whoever has the gate, and removed before the lock is given back.
+//! Records of holders are written by whoever has the lock, of the first in line by whoever has the gate, and removed before
+//! either is given back. Only a command inside of another one, which holds the lock shared, passes by the gate.
 //!
 //! No lock file is ever deleted: whoever had it open would lock a file that others no longer find. The kernel
 //! frees the locks of a process that ends in any way, and a child process doesn't inherit them.
@@ -89,10 +90,40 @@ impl FileLocks {
         if mode == Mode::Exclusive {
             records.clear();
         }
-        let record = records.write(&holder(key, mode, who, false))?;
-        let id = record.id().to_owned();
-        Ok(Lease::new(key.clone(), mode, id, waited, Box::new(Held { record, lock })))
+        held(&records, lock, key, mode, who, waited)
     }
+
+    /// Passes by the gate: the lock is held shared already, and whoever has the gate waits for that to end.
+    async fn pass(
+        &self,
+        key: &LockKey,
+        who: &Identity,
+        wait: Duration,
+        on_wait: &OnWait<'_>,
+    ) -> Result<Lease, LockError> {
+        let records = self.records(key);
+        records.create_folder()?;
+        let lock = LockFile::open(self.folder(key).join(".lock"))?;
+        if lock.try_lock(Mode::Shared)? {
+            return held(&records, lock, key, Mode::Shared, who, Duration::ZERO);
+        }
+        // That holder is gone, and somebody else was next.
+        self.take(key, Mode::Shared, who, wait, on_wait).await
+    }
+}
+
+/// Makes a lease of a lock that was taken, and writes down whose it is.
+fn held(
+    records: &Records,
+    lock: LockFile,
+    key: &LockKey,
+    mode: Mode,
+    who: &Identity,
+    waited: Duration,
+) -> Result<Lease, LockError> {
+    let record = records.write(&holder(key, mode, who, false))?;
+    let id = record.id().to_owned();
+    Ok(Lease::new(key.clone(), mode, id, waited, Box::new(Held { record, lock })))
 }
 
 fn holder(key: &LockKey, mode: Mode, who: &Identity, waiting: bool) -> Holder {
@@ -137,6 +168,16 @@ impl LockStore for FileLocks {
         on_wait: &'a OnWait<'a>,
     ) -> BoxFuture<'a, Result<Lease, LockError>> {
         Box::pin(self.take(key, mode, who, wait, on_wait))
+    }
+
+    fn join<'a>(
+        &'a self,
+        key: &'a LockKey,
+        who: &'a Identity,
+        wait: Duration,
+        on_wait: &'a OnWait<'a>,
+    ) -> BoxFuture<'a, Result<Lease, LockError>> {
+        Box::pin(self.pass(key, who, wait, on_wait))
     }
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>> {

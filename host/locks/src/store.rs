@@ -44,6 +44,17 @@ pub trait LockStore: Send + Sync {
         on_wait: &'a OnWait<'a>,
     ) -> BoxFuture<'a, Result<Lease, LockError>>;
 
+    /// Takes a shared lock that somebody who waits for the caller to end holds shared already.
+    ///
+    /// It doesn't queue behind those who wait for the lock: they wait for that holder, and it waits for the caller.
+    fn join<'a>(
+        &'a self,
+        key: &'a LockKey,
+        who: &'a Identity,
+        wait: Duration,
+        on_wait: &'a OnWait<'a>,
+    ) -> BoxFuture<'a, Result<Lease, LockError>>;
+
     /// Lists who holds which lock now, and who stands first in line, by key. Never takes a lock.
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>>;
 

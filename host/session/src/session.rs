@@ -195,6 +195,9 @@ impl Session {
         let plan = self.plan(&reach);
         self.holding(&reach, &plan, async || {
             let pulled = self.pull_all(&reach, &plan, OnConflict::Stop).await?;
+            if self.machine.stop.is_cancelled() {
+                return Err(Error::Interrupted { doing: "pulling; the command was not run".to_owned() });
+            }
             let before = if strict { Some(self.changed_elsewhere(&plan).await?) } else { None };
             let held = Held { space: self.space(), models: models.iter().cloned().collect() };
             let value = work(held).await;
@@ -248,6 +251,18 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a command around this one holds the lock shared already. Whoever waits for that one waits for this one too.
+    fn outer_shares(&self, name: &LockName) -> bool {
+        let space = self.space();
+        self.machine.outer.iter().filter(|held| held.space == space).any(|held| match name {
+            LockName::Repository => true,
+            LockName::Model(model) => {
+                held.models.iter().any(|outer| outer.ancestors().any(|it| it == *model))
+            }
+            LockName::Sync => false,
+        })
+    }
+
     /// Takes the plan's locks, does the work, and gives the locks back, the last one first.
     async fn holding<T>(
         &self,
@@ -287,9 +302,14 @@ impl Session {
     async fn acquire(&self, lock: &Lock, deadline: Instant) -> Result<Lease, Error> {
         let key = lock_key(&lock.name)?;
         let wait = deadline.saturating_duration_since(Instant::now());
-        let on_wait = self.machine.on_wait.as_ref();
+        let (who, on_wait) = (&self.machine.identity, self.machine.on_wait.as_ref());
+        let lease = if lock.access == Access::Shared && self.outer_shares(&lock.name) {
+            self.store.join(&key, who, wait, on_wait)
+        } else {
+            self.store.acquire(&key, mode(lock.access), who, wait, on_wait)
+        };
         tokio::select! {
-            lease = self.store.acquire(&key, mode(lock.access), &self.machine.identity, wait, on_wait) => Ok(lease?),
+            lease = lease => Ok(lease?),
             () = self.machine.stop.cancelled() => {
                 Err(Error::Interrupted { doing: format!("waiting for the lock `{key}`") })
             }

@@ -37,6 +37,23 @@ async fn a_waiting_shared_lock_comes_before_exclusive_ones_that_arrive_later() {
 }
 
 #[tokio::test]
+async fn who_joins_a_holder_passes_by_those_who_wait_for_it() {
+    let folder = Folder::new();
+    let held = folder.try_lock("repository", Mode::Shared).await.unwrap();
+    let exclusive = folder.wait_for("repository", Mode::Exclusive);
+    folder.until_somebody_waits().await;
+    let (key, who) = (key("repository"), me());
+    let join = || folder.locks.join(&key, &who, Duration::ZERO, &|_| ());
+    let joined = join().await.unwrap();
+    drop(held);
+    assert!(!exclusive.is_finished());
+    drop(joined);
+    let exclusive = exclusive.await.unwrap();
+    assert!(join().await.is_err(), "joining takes nothing that is held alone");
+    drop(exclusive);
+}
+
+#[tokio::test]
 async fn an_exclusive_lock_gets_in_although_the_shared_one_is_never_free() {
     let folder = Folder::new();
     let mut held = folder.try_lock("repository", Mode::Shared).await.unwrap();
