@@ -1,0 +1,150 @@
+//! Taking the plan's locks, and giving them back.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use lockkeeper_locks::{Lease, LockKey, Mode};
+use lockkeeper_names::Digest;
+use lockkeeper_policy::{Access, Lock, LockName, Plan, Reach};
+
+use super::Session;
+use crate::error::Error;
+use crate::report::{LockReport, milliseconds};
+
+impl Session {
+    /// Names this repository's locks, to tell them from those of another remote.
+    pub(super) fn space(&self) -> String {
+        let folder = self.repository.locks_folder(&self.machine);
+        let folder = folder.canonicalize().unwrap_or(folder);
+        Digest::of(folder.as_os_str().as_encoded_bytes()).to_string().chars().take(16).collect()
+    }
+
+    /// Fails at once if a command around this one holds what the plan wants: waiting for it would never end.
+    fn refuse_nested(&self, reach: &Reach) -> Result<(), Error> {
+        let space = self.space();
+        for held in self.machine.outer.iter().filter(|held| held.space == space) {
+            let wanted = match reach {
+                Reach::ReadOnly => None,
+                Reach::Structural => Some("a command on the whole repository".to_owned()),
+                Reach::Models(models) => models
+                    .iter()
+                    .find(|model| held.models.iter().any(|outer| outer.overlaps(model)))
+                    .map(|model| format!("model {model}")),
+            };
+            if let Some(wanted) = wanted {
+                let outer: Vec<String> = held.models.iter().map(ToString::to_string).collect();
+                return Err(Error::Nested { outer: outer.join(", "), wanted });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a command around this one holds the lock shared already. Whoever waits for that one waits for this one too.
+    fn outer_shares(&self, name: &LockName) -> bool {
+        let space = self.space();
+        self.machine.outer.iter().filter(|held| held.space == space).any(|held| match name {
+            LockName::Repository => true,
+            LockName::Model(model) => {
+                held.models.iter().any(|outer| outer.ancestors().any(|it| it == *model))
+            }
+            LockName::Sync => false,
+        })
+    }
+
+    /// Takes the plan's locks, does the work, and gives the locks back, the last one first.
+    pub(super) async fn holding<T>(
+        &self,
+        reach: &Reach,
+        plan: &Plan,
+        work: impl AsyncFnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.refuse_nested(reach)?;
+        let deadline = self.deadline();
+        let mut leases = Vec::new();
+        for lock in &plan.locks {
+            leases.push((lock, self.acquire(lock, deadline).await?));
+        }
+        let result = work().await;
+        let count = leases.len();
+        let mut reports = Vec::with_capacity(count);
+        let mut released = Ok(());
+        while let Some((lock, lease)) = leases.pop() {
+            reports.push(lock_report(lock, &lease));
+            released = lease.release().await.map_err(Error::from).and(released);
+        }
+        reports.reverse();
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.append(&mut journal.locks);
+        journal.locks = reports;
+        drop(journal);
+        let value = result?;
+        released?;
+        Ok(value)
+    }
+
+    /// Until when to wait for locks that are asked for now.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.machine.wait.unwrap_or_else(|| self.repository.config().locks.wait())
+    }
+
+    async fn acquire(&self, lock: &Lock, deadline: Instant) -> Result<Lease, Error> {
+        let key = lock_key(&lock.name)?;
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let (who, on_wait) = (&self.machine.identity, self.machine.on_wait.as_ref());
+        let lease = if lock.access == Access::Shared && self.outer_shares(&lock.name) {
+            self.store.join(&key, who, wait, on_wait)
+        } else {
+            self.store.acquire(&key, mode(lock.access), who, wait, on_wait)
+        };
+        tokio::select! {
+            lease = lease => Ok(lease?),
+            () = self.machine.stop.cancelled() => {
+                Err(Error::Interrupted { doing: format!("waiting for the lock `{key}`") })
+            }
+        }
+    }
+
+    /// Does the work under the lock that the extension needs around each push and pull, if it needs one.
+    pub(super) async fn around_sync<T>(
+        &self,
+        plan: &Plan,
+        work: impl AsyncFnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(lock) = &plan.around_sync else { return work().await };
+        let lease = self.acquire(lock, self.deadline()).await?;
+        let result = work().await;
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).locks.push(lock_report(lock, &lease));
+        lease.release().await?;
+        result
+    }
+}
+
+fn mode(access: Access) -> Mode {
+    match access {
+        Access::Shared => Mode::Shared,
+        Access::Exclusive => Mode::Exclusive,
+    }
+}
+
+fn lock_key(name: &LockName) -> Result<LockKey, Error> {
+    let text = match name {
+        LockName::Repository => "repository".to_owned(),
+        LockName::Model(model) => format!("model/{model}"),
+        LockName::Sync => "sync".to_owned(),
+    };
+    LockKey::parse(&text).map_err(|error| Error::Internal { problem: error.to_string() })
+}
+
+fn lock_report(lock: &Lock, lease: &Lease) -> LockReport {
+    LockReport {
+        kind: match lock.name {
+            LockName::Repository => "repository",
+            LockName::Model(_) => "model",
+            LockName::Sync => "sync",
+        },
+        key: lease.key().clone(),
+        mode: lease.mode(),
+        wait_ms: milliseconds(lease.waited()),
+        hold_ms: milliseconds(lease.held_since().elapsed()),
+    }
+}
