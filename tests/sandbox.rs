@@ -148,6 +148,14 @@ fn says(said: &str, parts: &[&str]) {
 }
 
 #[test]
+fn a_guest_sees_no_environment_no_arguments_and_no_input() {
+    for call in ["push", "pull"] {
+        let said = contained(call, "look-around", "", 69);
+        says(&said, &["found 0 variables, 0 arguments, 0 bytes of input"]);
+    }
+}
+
+#[test]
 fn a_trap_in_push_is_named_with_the_extension_and_changes_nothing() {
     let said = contained("push", "trap-in-push", "", 70);
     says(&said, &["@lockkeeper/misbehaving 0.1.0 trapped in `push`", "told to trap in push"]);

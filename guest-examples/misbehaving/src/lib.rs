@@ -10,6 +10,7 @@
 //! | `endless-allocation` | push, pull | takes memory for ever |
 //! | `endless-recursion` | push, pull | calls itself for ever |
 //! | `never-finishes` | push, pull | waits in one host call for a year |
+//! | `look-around` | push, pull | counts environment, arguments and input, and fails with what it found |
 //! | `read-outside` | push, pull | reads `/etc/passwd`, by its name and by ways around |
 //! | `follow-symlink` | push, pull | reads the file `path` of the cache, a symbolic link that leads out |
 //! | `dial` | push, pull | connects to the TCP `address` |
@@ -92,6 +93,7 @@ fn in_any_call(told: &str) -> Result<()> {
         "endless-allocation" => endless::allocating(),
         "endless-recursion" => endless::recursing(),
         "never-finishes" => endless::waiting(),
+        "look-around" => return Err(escape::surroundings()),
         "read-outside" => escape::read_outside()?,
         "follow-symlink" => escape::follow_symlink(&config("path")?)?,
         "dial" => escape::dial(&config("address")?)?,
