@@ -11,7 +11,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: ## Take an inventory of this machine in two repositories that share one remote
-	$(CARGO) build --locked -p lockkeeper-tests --bins
+	$(CARGO) build --locked --workspace --bins
 	target/debug/demo
 
 .PHONY: test
