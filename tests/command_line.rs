@@ -16,7 +16,7 @@ use std::process::Stdio;
 
 use lockkeeper_command::exit;
 use serde_json::{Value, json};
-use support::{Ran, Repository, World, code, guest, world};
+use support::{Ran, Repository, World, code, fails, guest, says, world};
 
 /// Every command that takes `--help`.
 const COMMANDS: [&[&str]; 13] = [
@@ -47,20 +47,6 @@ fn run(world: &World, arguments: &[&str]) -> Ran {
 
 fn everything(world: &World) -> BTreeMap<String, Vec<u8>> {
     support::files(&world.path(""), "")
-}
-
-/// Expects one error with an exit code and nothing on standard output, and returns what was said.
-fn fails(ran: &Ran, code: u8) -> String {
-    let errors = ran.stderr.lines().filter(|line| line.starts_with("error: ")).count();
-    assert_eq!((ran.code, errors), (i32::from(code), 1), "{ran:?}");
-    assert_eq!(ran.stdout, "");
-    ran.stderr.clone()
-}
-
-fn says(said: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(said.contains(part), "no {part:?} in: {said}");
-    }
 }
 
 #[test]

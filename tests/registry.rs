@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::{Ran, Repository, World, guest, world};
+use support::{Ran, Repository, World, fails, guest, says, world};
 
 const PLAIN: &str = "@lockkeeper/plain";
 
@@ -49,20 +49,6 @@ fn state(repository: &Repository, file: &str) -> String {
     let extensions = listed["extensions"].as_array().unwrap();
     let found = extensions.iter().find(|it| it["file"].as_str().unwrap().ends_with(file));
     found.unwrap_or_else(|| panic!("{listed}"))["state"].as_str().unwrap().to_owned()
-}
-
-/// Expects one error with an exit code, and returns what was said.
-fn fails(ran: &Ran, code: i32) -> String {
-    let errors: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert_eq!((ran.code, errors.len()), (code, 1), "{ran:?}");
-    assert_eq!(ran.stdout, "");
-    ran.stderr.clone()
-}
-
-fn says(said: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(said.contains(part), "no {part:?} in: {said}");
-    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
-use support::{Ran, Repository, World, files, world};
+use support::{Ran, Repository, World, files, says, world};
 
 /// A repository whose guest does one thing wrong, or nothing if `told` is empty; `more` are further tables.
 ///
@@ -139,12 +139,6 @@ fn errors(ran: &Ran) -> usize {
 
 fn limits(lines: &str) -> String {
     format!("[datastore.limits]\n{lines}\n")
-}
-
-fn says(said: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(said.contains(part), "no {part:?} in: {said}");
-    }
 }
 
 #[test]

@@ -248,6 +248,21 @@ impl Ran {
     }
 }
 
+/// Expects one error with an exit code and nothing on standard output, and returns what was said.
+pub fn fails(ran: &Ran, code: impl Into<i32>) -> String {
+    let errors = ran.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+    assert_eq!((ran.code, errors), (code.into(), 1), "{ran:?}");
+    assert_eq!(ran.stdout, "");
+    ran.stderr.clone()
+}
+
+/// Expects each part in what was said.
+pub fn says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "no {part:?} in: {said}");
+    }
+}
+
 /// An exit status as a shell gives it.
 pub fn code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
