@@ -2,20 +2,16 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use futures_util::stream::{LocalBoxStream, try_unfold};
 use lockkeeper_sdk::{Error, Result};
 use wasip2::http::types::{IncomingBody, http_error_code};
 use wasip2::io::streams::{InputStream, StreamError};
 use wstd::runtime::AsyncPollable;
-use wstd::time::{Duration, Timer};
 
 use crate::transport::failed;
 
 /// How much is taken from the host at a time.
 const CHUNK: u64 = 1 << 20;
-/// How long an answer may stand still, in seconds.
-const STALL: u64 = 60;
 
 /// An answer's body, read as it arrives.
 pub(crate) struct Incoming {
@@ -72,12 +68,8 @@ impl Incoming {
                 Ok(bytes) if bytes.is_empty() => {
                     let stream = &source.stream;
                     let ready = source.ready.get_or_insert_with(|| AsyncPollable::new(stream.subscribe()));
-                    if let Either::Right(_) =
-                        select(ready.wait_for(), Timer::after(Duration::from_secs(STALL)).wait()).await
-                    {
-                        let origin = &self.origin;
-                        return Err(Error::retry(format!("an answer of {origin} stands still")));
-                    }
+                    // The host knows how long to wait.
+                    ready.wait_for().await;
                 }
                 Ok(bytes) => {
                     if let Some(left) = self.left {

@@ -17,7 +17,7 @@ pub(crate) const IN_MEMORY: usize = 4;
 /// The size of a part that is kept in memory, so that it can be sent again.
 const PART: u64 = 8 << 20;
 /// How many parts an upload may have.
-const MOST_PARTS: u64 = 10_000;
+pub(crate) const MOST_PARTS: u64 = 10_000;
 /// The largest answer.
 const ANSWER: usize = 64 * 1024;
 
