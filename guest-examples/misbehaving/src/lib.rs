@@ -36,7 +36,7 @@ mod pulls;
 use std::io::Write;
 
 use lockkeeper_sdk::bindings::exports::lockkeeper::datastore::{capabilities, sync};
-use lockkeeper_sdk::bindings::lockkeeper::datastore::host;
+use lockkeeper_sdk::bindings::lockkeeper::datastore::{host, types};
 use lockkeeper_sdk::bindings::wasi::config::store;
 use lockkeeper_sdk::folder::Folder;
 use lockkeeper_sdk::{
@@ -60,7 +60,7 @@ impl capabilities::Guest for Misbehaving {
 }
 
 impl sync::Guest for Misbehaving {
-    fn push(options: PushOptions) -> Result<PushReport> {
+    fn push(options: PushOptions) -> Result<PushReport, types::Error> {
         match config("misbehave")?.as_str() {
             "trap-in-push" => trap("push"),
             "write-cache" => escape::write_cache()?,
@@ -70,11 +70,11 @@ impl sync::Guest for Misbehaving {
         Component::<Honest>::push(options)
     }
 
-    fn pull(options: PullOptions) -> Result<PullReport> {
+    fn pull(options: PullOptions) -> Result<PullReport, types::Error> {
         match config("misbehave")?.as_str() {
             "trap-in-pull" => trap("pull"),
-            "write-outside-scope" => pulls::outside_scope(Component::<Honest>::pull(options)?),
-            "delete-everything" => pulls::delete(Component::<Honest>::pull(options)?, &config("path")?),
+            "write-outside-scope" => Ok(pulls::outside_scope(Component::<Honest>::pull(options)?)?),
+            "delete-everything" => Ok(pulls::delete(Component::<Honest>::pull(options)?, &config("path")?)?),
             "half-pull" => {
                 pulls::half(&config("root")?)?;
                 trap("pull")

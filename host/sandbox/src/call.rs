@@ -58,6 +58,8 @@ pub struct Pushed {
     pub changes: Arc<[Change]>,
     /// The extension's own folder for this scope.
     pub state: PathBuf,
+    /// The fencing number of the lock that the push is made under, if its store has one.
+    pub fence: Option<u64>,
 }
 
 /// What a push did.

@@ -231,6 +231,9 @@ pub enum GuestError {
     /// These paths changed in the remote and here since the last sync.
     #[error("changed here and in the remote since the last sync: {}", .0.join(", "))]
     Conflict(Vec<String>),
+    /// The remote was written under this fencing number, which is higher than that of the push.
+    #[error("the lock of this push was lost: the remote was written under the later lock number {0}")]
+    Fenced(u64),
     /// Trying again won't help.
     #[error("{0}")]
     Fatal(Failure),

@@ -11,7 +11,7 @@ use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
 use crate::identity::Identity;
-use crate::since_v0_1_0::{Answer, Linked};
+use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
 
 /// How long a guest that was asked to stop may take to clean up.
@@ -96,7 +96,7 @@ impl Extension {
         let scope = pushed.scope.as_ref().map(ToString::to_string);
         let report = self
             .call("push", guest, &denials, async |store| {
-                self.linked.push(store, scope, written, deleted).await
+                self.linked.push(store, Options { scope, written, deleted, fence: pushed.fence }).await
             })
             .await?;
         let counted_written = report.files.saturating_add(report.unchanged);
@@ -151,11 +151,9 @@ impl Extension {
         let denials = denials.take();
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(GuestError::Conflict(paths))) => Err(CallError::Reported {
-                extension: self.boxed(),
-                call: name,
-                error: GuestError::Conflict(paths),
-            }),
+            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => {
+                Err(CallError::Reported { extension: self.boxed(), call: name, error })
+            }
             Ok(Err(error)) if denials.is_empty() => {
                 Err(CallError::Reported { extension: self.boxed(), call: name, error })
             }
