@@ -25,6 +25,10 @@ type Body = BoxBody<Bytes, io::Error>;
 pub(super) struct Connection(OwnedFd);
 
 impl Connection {
+    pub(super) fn beside(stream: &TcpStream) -> Self {
+        Self(stream.as_fd().try_clone_to_owned().unwrap())
+    }
+
     /// Lets the connection end with a reset when it is closed.
     pub(super) fn reset_on_close(&self) {
         rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO)).unwrap();
@@ -36,7 +40,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         _ = stream.set_nodelay(true);
-        let connection = Arc::new(Connection(stream.as_fd().try_clone_to_owned().unwrap()));
+        let connection = Arc::new(Connection::beside(&stream));
         let state = state.clone();
         let answer = service_fn(move |request| answer(request, state.clone(), connection.clone()));
         // A client that breaks off, and a fault that does, end only their own connection.
@@ -52,11 +56,7 @@ async fn answer(
     connection: Arc<Connection>,
 ) -> io::Result<Response<Body>> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let fault = state.arrive(format!("{} {target}", request.method()));
-    let latency = *state.latency.lock().unwrap();
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
-    }
+    let fault = state.arrive(format!("{} {target}", request.method())).await;
     if let Some(refusal) = fault.and_then(|fault| state.service.refuses(fault)) {
         // As servers do: the body is read first, so that the client gets to see the answer.
         _ = request.into_body().collect().await;
