@@ -36,7 +36,7 @@ impl<'a> Request<'a> {
     /// Makes a request for what lies at `target` below the endpoint: an encoded path that begins with `/`, and a query.
     pub fn new(method: Method, endpoint: &'a Endpoint, target: &str) -> Self {
         let target = format!("{}{target}", endpoint.path);
-        Self { method, endpoint, target, headers: Vec::new(), content: Content::EMPTY }
+        Self { method, endpoint, target, headers: Vec::new(), content: Content::default() }
     }
 
     /// Adds a header.

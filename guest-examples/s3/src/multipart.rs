@@ -1,6 +1,5 @@
 //! Uploads in parts.
 
-use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{TryStreamExt, future::LocalBoxFuture};
 use lockkeeper_http::{Content, Method, Refusal, StatusCode, encode, retrying};
@@ -87,7 +86,7 @@ impl<'a> Upload<'a> {
             let bytes = body.read(usize::try_from(PART).unwrap_or(usize::MAX)).map_err(unreadable)?;
             sending.push(Box::pin(async move {
                 let etag =
-                    retrying(async || self.send_part(number, Content::Bytes(bytes.clone())).await).await;
+                    retrying(async || self.send_part(number, Content::bytes(bytes.clone())).await).await;
                 drop(slot);
                 Ok((number, etag?))
             }));
@@ -105,7 +104,7 @@ impl<'a> Upload<'a> {
         let mut left = size;
         for number in 1..=size.div_ceil(part) {
             let now = left.min(part);
-            etags.push(self.send_part(number, Content::Stream(body, now)).await?);
+            etags.push(self.send_part(number, Content::stream(body, now)).await?);
             left -= now;
         }
         Ok(etags)
@@ -124,7 +123,7 @@ impl<'a> Upload<'a> {
         if new {
             call = call.header("if-none-match", "*");
         }
-        let content = Content::Bytes(Bytes::from(complete_multipart_upload(etags)));
+        let content = Content::bytes(complete_multipart_upload(etags));
         let answer = match call.content(content).send().await {
             Err(refusal) if new && refusal.is(StatusCode::PRECONDITION_FAILED) => return Ok(PutNew::Exists),
             answer => answer?.bytes(ANSWER).await?,
