@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lockkeeper_remotes::Remote as _;
 use lockkeeper_remotes::gcs::{self, MemoryGcs};
 use lockkeeper_remotes::s3::{self, Keys, MemoryS3};
 
@@ -95,27 +96,6 @@ impl Store {
         Self { kind: Kind::Gcs, name: "bucket".into(), backend: Backend::Gcs(server) }
     }
 
-    /// A store of the same kind in the same state. Only of those in memory.
-    pub fn copy(&self) -> Self {
-        match &self.backend {
-            Backend::S3(server) => {
-                let copy = Self::s3(s3::Options::default());
-                if let Backend::S3(new) = &copy.backend {
-                    new.remote.restore(&server.remote.snapshot());
-                }
-                copy
-            }
-            Backend::Gcs(server) => {
-                let copy = Self::gcs(gcs::Options::default());
-                if let Backend::Gcs(new) = &copy.backend {
-                    new.remote.restore(&server.remote.snapshot());
-                }
-                copy
-            }
-            Backend::Elsewhere(_) => panic!("{:?} can't be copied", self.kind),
-        }
-    }
-
     /// The remote, if it is a strict S3.
     pub fn as_s3(&self) -> Option<&MemoryS3> {
         if let Backend::S3(server) = &self.backend { Some(&server.remote) } else { None }
@@ -124,6 +104,16 @@ impl Store {
     /// The remote, if it is a strict Google Cloud Storage.
     pub fn as_gcs(&self) -> Option<&MemoryGcs> {
         if let Backend::Gcs(server) = &self.backend { Some(&server.remote) } else { None }
+    }
+
+    /// How many requests failed for their condition, if its server can tell.
+    pub fn refused_conditions(&self) -> usize {
+        let log = match &self.backend {
+            Backend::S3(server) => server.remote.log(),
+            Backend::Gcs(server) => server.remote.log(),
+            Backend::Elsewhere(_) => return 0,
+        };
+        log.0.iter().filter(|entry| entry.status == http::StatusCode::PRECONDITION_FAILED).count()
     }
 
     /// Where its server listens.
