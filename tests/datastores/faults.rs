@@ -91,7 +91,8 @@ fn judge(fault: Fault, request: &str, ran: &Ran, what: &str) {
     );
     if ran.code == 0 {
         // Deleting what isn't needed any more may fail in silence: it is in nobody's way.
-        let may_pass = matches!(fault, Fault::Shorten | Fault::WrongVersion) || request.starts_with("DELETE ");
+        let may_pass =
+            matches!(fault, Fault::Shorten | Fault::WrongVersion) || request.starts_with("DELETE ");
         assert!(must_pass || may_pass, "it should have failed: {what}");
         return;
     }
@@ -120,7 +121,10 @@ fn one(kind: Kind, command: Command, fault: Fault, number: usize) -> bool {
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         return false;
     };
-    let what = format!("{kind:?}: {command:?}: {fault:?} at {number}, {request}: {ran:?}\n{:#?}", scene.proxy.requests());
+    let what = format!(
+        "{kind:?}: {command:?}: {fault:?} at {number}, {request}: {ran:?}\n{:#?}",
+        scene.proxy.requests()
+    );
     judge(fault, request, &ran, &what);
 
     // Nobody sees a mixture, neither in the remote nor here.
@@ -157,11 +161,12 @@ fn each_in_turn(kind: Kind, command: Command) {
     let requests = scene.proxy.requests();
     println!("{kind:?}: {command:?} makes {} requests: {requests:#?}", requests.len());
     assert!(!requests.is_empty());
-    let faults = FAULTS.iter().filter(|fault| {
-        kind != Kind::Mongo || !matches!(fault, Fault::NoBucket | Fault::WrongVersion)
-    });
+    let faults = FAULTS
+        .iter()
+        .filter(|fault| kind != Kind::Mongo || !matches!(fault, Fault::NoBucket | Fault::WrongVersion));
     // Those that take longest begin first.
-    let mut cases: Vec<_> = faults.flat_map(|fault| (0..requests.len()).map(|number| (*fault, number))).collect();
+    let mut cases: Vec<_> =
+        faults.flat_map(|fault| (0..requests.len()).map(|number| (*fault, number))).collect();
     cases.sort_by_key(|(fault, _)| *fault == Fault::Stall);
     let cases = Mutex::new(cases);
     let done = AtomicUsize::new(0);

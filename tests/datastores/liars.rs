@@ -55,7 +55,10 @@ fn an_s3_whose_conditions_are_not_atomic_is_refused() {
             println!("attempt {attempt}: it kept its word");
             return false;
         }
-        says(&fails(&ran, REPORTED), &["can't be trusted with conditional writes", "writers that asked at once"]);
+        says(
+            &fails(&ran, REPORTED),
+            &["can't be trusted with conditional writes", "writers that asked at once"],
+        );
         true
     });
     assert!(found, "ten pushes, and the store was trusted each time");

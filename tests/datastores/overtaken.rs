@@ -1,8 +1,9 @@
 //! Somebody else writes the same shard, under no common lock: what was written is merged into, never replaced.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lockkeeper_remotes::Entry;
 use support::datastores::{Kind, Store};
 use support::proxy::Proxy;
 use support::{Ran, Repository, World, fails, says, world_with_credentials};
@@ -31,8 +32,10 @@ fn at_each_request(kind: Kind) -> Option<usize> {
         a.write("data/kind/model/of-a", "a");
         b.write("data/kind/model/of-b", "b");
         proxy.clear();
+        store.clear_log();
         let count = Arc::new(AtomicUsize::new(0));
-        let (counted, overtakes) = (count.clone(), std::sync::Mutex::new(b.command(&["push", "--model", "kind/model"])));
+        let (counted, overtakes) =
+            (count.clone(), std::sync::Mutex::new(b.command(&["push", "--model", "kind/model"])));
         proxy.before(move |_| {
             if counted.fetch_add(1, Ordering::SeqCst) == number {
                 let ran = Ran::of(&mut overtakes.lock().unwrap());
@@ -46,7 +49,9 @@ fn at_each_request(kind: Kind) -> Option<usize> {
             assert!(number > 0, "it made no request");
             return Some(failed);
         }
-        failed += store.refused_conditions();
+        let log = store.log().unwrap_or_default();
+        let overtaken = |entry: &&Entry| entry.status == 412 && entry.key.contains(".shard");
+        failed += log.0.iter().filter(overtaken).count();
         let fresh = store.repository(&world, "fresh");
         fresh.ok(&["pull"]);
         let files: Vec<_> = fresh.files("data").into_keys().collect();

@@ -80,12 +80,8 @@ fn write(repository: &Repository, tree: &Tree) {
 
 /// Says which paths differ, not how: the contents would fill the screen.
 fn same(one: &Tree, other: &Tree) {
-    let differ: Vec<_> = one
-        .keys()
-        .chain(other.keys())
-        .filter(|path| one.get(*path) != other.get(*path))
-        .take(10)
-        .collect();
+    let differ: Vec<_> =
+        one.keys().chain(other.keys()).filter(|path| one.get(*path) != other.get(*path)).take(10).collect();
     assert!(differ.is_empty(), "{} and {} files; these differ: {differ:?}", one.len(), other.len());
 }
 

@@ -44,12 +44,17 @@ fn write_at_once(kind: Kind) {
             assert!(!locks.is_empty(), "{report}");
             for lock in locks {
                 let exclusive = lock["mode"] == "exclusive";
-                assert!(lock["kind"] == "model" || !exclusive, "an exclusive lock on {}: {report}", lock["kind"]);
+                assert!(
+                    lock["kind"] == "model" || !exclusive,
+                    "an exclusive lock on {}: {report}",
+                    lock["kind"]
+                );
             }
         }
     }
 
-    let mut union: BTreeMap<String, Vec<u8>> = [("data/kind/first/file".to_owned(), b"first".to_vec())].into();
+    let mut union: BTreeMap<String, Vec<u8>> =
+        [("data/kind/first/file".to_owned(), b"first".to_vec())].into();
     for writer in 0..WRITERS {
         let folder = format!("data/kind/writer-{writer}");
         union.insert(format!("{folder}/same"), format!("{}\n", ROUNDS - 1).into());

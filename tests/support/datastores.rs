@@ -2,11 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lockkeeper_remotes::Remote as _;
 use lockkeeper_remotes::gcs::{self, MemoryGcs};
 use lockkeeper_remotes::s3::{self, Keys, MemoryS3};
+use lockkeeper_remotes::{Log, Remote as _};
 
 use crate::proxy::{Proxy, Service};
 use crate::servers::{self, InProcess};
@@ -106,14 +108,35 @@ impl Store {
         if let Backend::Gcs(server) = &self.backend { Some(&server.remote) } else { None }
     }
 
-    /// How many requests failed for their condition, if its server can tell.
-    pub fn refused_conditions(&self) -> usize {
-        let log = match &self.backend {
-            Backend::S3(server) => server.remote.log(),
-            Backend::Gcs(server) => server.remote.log(),
-            Backend::Elsewhere(_) => return 0,
-        };
-        log.0.iter().filter(|entry| entry.status == http::StatusCode::PRECONDITION_FAILED).count()
+    /// What its server was asked, if that is in this process.
+    pub fn log(&self) -> Option<Log> {
+        match &self.backend {
+            Backend::S3(server) => Some(server.remote.log()),
+            Backend::Gcs(server) => Some(server.remote.log()),
+            Backend::Elsewhere(_) => None,
+        }
+    }
+
+    /// Lets its server forget what it was asked.
+    pub fn clear_log(&self) {
+        match &self.backend {
+            Backend::S3(server) => server.remote.clear_log(),
+            Backend::Gcs(server) => server.remote.clear_log(),
+            Backend::Elsewhere(_) => {}
+        }
+    }
+
+    /// Runs a script of `tests/servers` with the server's port, the store's name there and more arguments.
+    pub fn python(&self, script: &str, arguments: &[&str]) {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let ran = Command::new(tests.join("../target/servers/bin/python"))
+            .arg(tests.join("servers").join(script))
+            .arg(self.address().port().to_string())
+            .arg(&self.name)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{script}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
     /// Where its server listens.

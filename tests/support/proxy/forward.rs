@@ -44,7 +44,8 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
         let state = state.clone();
         let answer = service_fn(move |request| answer(request, state.clone(), connection.clone()));
         // A client that breaks off, and a fault that does, end only their own connection.
-        connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+        connections
+            .spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
         while connections.try_join_next().is_some() {}
     }
 }

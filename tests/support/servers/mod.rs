@@ -105,9 +105,18 @@ pub fn fake_gcs() -> Option<&'static Process> {
                 let origin = format!("http://127.0.0.1:{port}");
                 let port = port.to_string();
                 let mut arguments = vec![command.clone()];
-                for argument in
-                    ["-scheme", "http", "-host", "127.0.0.1", "-backend", "memory", "-port", &port, "-external-url", &origin]
-                {
+                for argument in [
+                    "-scheme",
+                    "http",
+                    "-host",
+                    "127.0.0.1",
+                    "-backend",
+                    "memory",
+                    "-port",
+                    &port,
+                    "-external-url",
+                    &origin,
+                ] {
                     arguments.push(argument.into());
                 }
                 arguments
@@ -135,9 +144,17 @@ pub fn secantus() -> Option<&'static Process> {
                 let port = port.to_string();
                 let storage = folder.join("storage").to_str().unwrap().to_owned();
                 let mut arguments = vec![python.clone()];
-                for argument in
-                    ["-m", "secantus", "--host", "127.0.0.1", "--port", &port, "--storage-path", &storage, "--standalone"]
-                {
+                for argument in [
+                    "-m",
+                    "secantus",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    &port,
+                    "--storage-path",
+                    &storage,
+                    "--standalone",
+                ] {
                     arguments.push(argument.into());
                 }
                 arguments
