@@ -14,6 +14,8 @@ use crate::transport::failed;
 
 /// How much is taken from the host at a time.
 const CHUNK: u64 = 1 << 20;
+/// How much is read of an answer that came before the end of its request.
+const REFUSED: usize = 64 * 1024;
 /// How long an answer may stand still, in seconds.
 const STALL: u64 = 60;
 
@@ -22,6 +24,8 @@ pub(crate) struct Incoming {
     origin: String,
     /// What is still to come, if the answer's head says how much there is.
     left: Option<u64>,
+    /// What was read already.
+    first: Option<Bytes>,
     source: Option<Source>,
 }
 
@@ -35,17 +39,25 @@ struct Source {
 impl Incoming {
     /// A body without bytes.
     pub(crate) fn empty(origin: String) -> Self {
-        Self { origin, left: None, source: None }
+        Self { origin, left: None, first: None, source: None }
     }
 
     pub(crate) fn new(origin: String, body: IncomingBody, size: Option<u64>) -> Result<Self> {
         let stream =
             body.stream().map_err(|()| Error::fatal("the host gives the body of an answer no stream"))?;
-        Ok(Self { origin, left: size, source: Some(Source { ready: None, stream, _body: body }) })
+        Ok(Self {
+            origin,
+            left: size,
+            first: None,
+            source: Some(Source { ready: None, stream, _body: body }),
+        })
     }
 
     /// The next bytes; `None` at the end, which is reached only if everything arrived.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let Some(source) = &mut self.source else { return Ok(None) };
         loop {
             match source.stream.read(CHUNK) {
@@ -99,6 +111,18 @@ impl Incoming {
             all.extend_from_slice(&bytes);
         }
         Ok(all.freeze())
+    }
+
+    /// The same, read as far as it comes, with nothing of the host's left in it.
+    pub(crate) async fn collected(mut self) -> Self {
+        let mut all = BytesMut::new();
+        while let Ok(Some(bytes)) = self.next().await {
+            all.extend_from_slice(&bytes);
+            if all.len() > REFUSED {
+                break;
+            }
+        }
+        Self { first: Some(all.freeze()).filter(|bytes| !bytes.is_empty()), ..Self::empty(self.origin) }
     }
 
     pub(crate) fn stream(self) -> LocalBoxStream<'static, Result<Bytes>> {

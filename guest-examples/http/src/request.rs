@@ -73,7 +73,6 @@ impl<'a> Request<'a> {
                 Either::Left((Err(Unsent::Unread(error)), _)) => return Err(error),
                 // Why the connection was closed may be said in the answer.
                 Either::Left((Ok(()) | Err(Unsent::Closed), _)) => {}
-                // What was refused early need not be sent to its end.
                 Either::Right((Ok(response), rest)) if response.status.is_success() => {
                     return match rest.await {
                         Ok(()) => Ok(response),
@@ -83,7 +82,9 @@ impl<'a> Request<'a> {
                         }
                     };
                 }
-                Either::Right((result, _)) => return result,
+                // What was refused early need not be sent to its end. But the answer ends with the request.
+                Either::Right((Ok(response), _)) => return response.collected().await,
+                Either::Right((Err(error), _)) => return Err(error),
             }
         }
         answered.await
@@ -159,6 +160,12 @@ impl Response {
             whole.body = Incoming::new(origin.to_owned(), body, size)?;
         }
         Ok(whole)
+    }
+
+    /// The same with as much of the body as there is.
+    async fn collected(mut self) -> Result<Self> {
+        self.body = self.body.collected().await;
+        Ok(self)
     }
 
     /// The same without the body.
