@@ -195,6 +195,13 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes every document.
+    pub async fn delete_every(&self, collection: Collection) -> Result<(), Fault> {
+        let statement = rawdoc! { "q": {}, "limit": 0 };
+        self.write(rawdoc! { "delete": self.name(collection) }, "deletes", &[statement]).await?;
+        Ok(())
+    }
+
     /// Makes sure that documents are found quickly by a field.
     pub async fn index(&self, collection: Collection, field: &str) -> Result<(), Fault> {
         let mut key = RawDocumentBuf::new();

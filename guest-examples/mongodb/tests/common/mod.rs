@@ -12,7 +12,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use lockkeeper_sdk::{Body, Error, Object, Remote, Result};
-use mongodb::blobs::{CHUNK, FORGOTTEN};
+use mongodb::blobs::{Blobs, CHUNK};
 use mongodb::client::Client;
 use mongodb::store::{Collection, Store};
 use mongodb::url::Target;
@@ -100,19 +100,18 @@ pub struct Database {
     pub address: SocketAddr,
     pub name: String,
     pub chunk: usize,
-    pub forgotten: Duration,
 }
 
 impl Database {
     pub fn new() -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Some(Self { address: server()?, name, chunk: CHUNK, forgotten: FORGOTTEN })
+        Some(Self { address: server()?, name, chunk: CHUNK })
     }
 
-    /// One with contents in chunks of a few bytes, where every claim counts as forgotten.
+    /// One with contents in chunks of a few bytes.
     pub fn tiny() -> Option<Self> {
-        Some(Self { chunk: 8, forgotten: Duration::ZERO, ..Self::new()? })
+        Some(Self { chunk: 8, ..Self::new()? })
     }
 
     pub fn at(&self, address: SocketAddr) -> Store {
@@ -121,16 +120,19 @@ impl Database {
     }
 
     pub fn remote_at(&self, address: SocketAddr) -> Mongo {
-        Mongo::new(self.at(address), self.forgotten)
+        Mongo::new(self.at(address))
     }
 
     pub fn remote(&self) -> Mongo {
         self.remote_at(self.address)
     }
 
-    /// One for which no claim counts as forgotten.
-    pub fn patient(&self) -> Mongo {
-        Mongo::new(self.at(self.address), FORGOTTEN)
+    /// Empties the collections, which is quicker than making others.
+    pub fn clear(&self) {
+        let store = self.at(self.address);
+        for collection in [Collection::Files, Collection::Blobs, Collection::Chunks, Collection::Index] {
+            block_on(store.delete_every(collection)).unwrap();
+        }
     }
 
     /// Everything in a collection.
@@ -138,11 +140,11 @@ impl Database {
         block_on(self.at(self.address).find_few(collection, rawdoc! {}, rawdoc! {})).unwrap()
     }
 
-    /// Pushes something, which makes this one clear away what others left.
+    /// Clears away what others left, however young it is.
     pub fn sweep(&self) {
-        let remote = Mongo::new(self.at(self.address), Duration::ZERO);
-        std::thread::sleep(Duration::from_millis(2));
-        block_on(remote.delete("no such file")).unwrap();
+        let store = self.at(self.address);
+        let now = block_on(store.client().now()).unwrap();
+        block_on(Blobs(&store).sweep(now + 60_000)).unwrap();
     }
 
     /// Panics unless every file has its content, and nothing else is there.
