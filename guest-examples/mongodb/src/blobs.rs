@@ -104,7 +104,8 @@ impl Blobs<'_> {
         let claim = Claim::new(digest, size);
         let pending = claim.entry(key, self.0.client().now().await?);
         let filter = rawdoc! { "_id": digest, "done": true };
-        let update = rawdoc! { "$addToSet": { "pending": pending }, "$set": { "version": claim.version.as_str() } };
+        let update =
+            rawdoc! { "$addToSet": { "pending": pending }, "$set": { "version": claim.version.as_str() } };
         Ok(self.0.update(Collection::Blobs, filter, update).await?.then_some(claim))
     }
 
@@ -162,7 +163,9 @@ impl Blobs<'_> {
             let mut may_leave = mine();
             let others = rawdoc! { "pending.1": { "$exists": true } };
             match referenced {
-                true => may_leave.append(cstr!("$or"), array([rawdoc! { "version": version.as_str() }, others])),
+                true => {
+                    may_leave.append(cstr!("$or"), array([rawdoc! { "version": version.as_str() }, others]))
+                }
                 false => may_leave.append(cstr!("pending.1"), rawdoc! { "$exists": true }),
             }
             let left = fresh();
@@ -180,7 +183,9 @@ impl Blobs<'_> {
             // Somebody was here since the last look: look again.
             version = fresh();
             referenced = false;
-            self.0.update(Collection::Blobs, mine(), rawdoc! { "$set": { "version": version.as_str() } }).await?;
+            self.0
+                .update(Collection::Blobs, mine(), rawdoc! { "$set": { "version": version.as_str() } })
+                .await?;
         }
         Err(Fault::Other(Error::retry("others keep changing the same content")))
     }
@@ -275,7 +280,9 @@ impl Blobs<'_> {
     /// Opens a content for reading, `None` if it is not there.
     pub async fn get(&self, digest: &str) -> Result<Option<Content>, Fault> {
         let filter = rawdoc! { "_id": digest, "done": true };
-        let Some(blob) = self.0.find(Collection::Blobs, filter, rawdoc! { "data": 1, "upload": 1, "size": 1 }).await? else {
+        let Some(blob) =
+            self.0.find(Collection::Blobs, filter, rawdoc! { "data": 1, "upload": 1, "size": 1 }).await?
+        else {
             return Ok(None);
         };
         if let Ok(data) = blob.get_binary("data") {
@@ -342,8 +349,10 @@ pub async fn put_piece(store: &Store, upload: &str, number: u32, data: &[u8]) ->
 
 /// Reads one chunk, `None` if it is not there.
 pub async fn piece(store: &Store, upload: &str, number: u32) -> Result<Option<Bytes>, Fault> {
-    let chunk = store.find(Collection::Chunks, rawdoc! { "_id": chunk(upload, number) }, rawdoc! { "data": 1 });
-    let data = chunk.await?.and_then(|chunk| Some(Bytes::copy_from_slice(chunk.get_binary("data").ok()?.bytes)));
+    let chunk =
+        store.find(Collection::Chunks, rawdoc! { "_id": chunk(upload, number) }, rawdoc! { "data": 1 });
+    let data =
+        chunk.await?.and_then(|chunk| Some(Bytes::copy_from_slice(chunk.get_binary("data").ok()?.bytes)));
     Ok(data.filter(|data| !data.is_empty()))
 }
 

@@ -36,7 +36,8 @@ impl Documents<'_> {
     pub async fn read(&self, key: &str, known: Option<&Token>) -> Result<DocumentRead, Fault> {
         let known = known.map_or("", |token| token.0.as_str());
         for _ in 0..ATTEMPTS {
-            let unless_known = rawdoc! { "$cond": [{ "$eq": ["$revision", { "$literal": known }] }, "$$REMOVE", "$data"] };
+            let unless_known =
+                rawdoc! { "$cond": [{ "$eq": ["$revision", { "$literal": known }] }, "$$REMOVE", "$data"] };
             let fields = rawdoc! { "revision": 1, "size": 1, "data": unless_known };
             let Some(found) = self.0.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else {
                 return Ok(DocumentRead::Absent);
@@ -58,7 +59,9 @@ impl Documents<'_> {
         if !revision.starts_with(LONG) {
             return Ok(Some(found.get_binary("data").map_err(|_| unreadable("data"))?.bytes.to_vec()));
         }
-        let size = number(found, "size").and_then(|size| usize::try_from(size).ok()).ok_or_else(|| unreadable("size"))?;
+        let size = number(found, "size")
+            .and_then(|size| usize::try_from(size).ok())
+            .ok_or_else(|| unreadable("size"))?;
         let mut content = Vec::new();
         for part in 0_u32.. {
             if content.len() >= size {
@@ -132,7 +135,13 @@ impl Documents<'_> {
     }
 
     /// Sends the chunks of a revision.
-    async fn upload(&self, key: &str, expected: Option<&str>, revision: &str, content: &[u8]) -> Result<(), Fault> {
+    async fn upload(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        revision: &str,
+        content: &[u8],
+    ) -> Result<(), Fault> {
         let pending = rawdoc! { "id": revision, "on": expected.unwrap_or_default() };
         let announce = rawdoc! { "$addToSet": { "pending": pending } };
         let upsert = || self.0.upsert(Collection::Index, rawdoc! { "_id": key }, announce.clone());
@@ -149,12 +158,16 @@ impl Documents<'_> {
     /// Deletes the chunks of revisions that were replaced, or that can't become current any more.
     async fn tidy(&self, key: &str) -> Result<(), Fault> {
         let fields = rawdoc! { "revision": 1, "pending": 1, "trash": 1 };
-        let Some(found) = self.0.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else { return Ok(()) };
+        let Some(found) = self.0.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else {
+            return Ok(());
+        };
         let current = text(&found, "revision").unwrap_or_default();
         let pending = found.get_array("pending").ok().into_iter().flatten();
         let pending = pending.filter_map(|entry| entry.ok()?.as_document());
-        let late: Vec<_> =
-            pending.filter(|entry| text(entry, "on") != Some(current)).filter_map(|entry| text(entry, "id")).collect();
+        let late: Vec<_> = pending
+            .filter(|entry| text(entry, "on") != Some(current))
+            .filter_map(|entry| text(entry, "id"))
+            .collect();
         let trash: Vec<_> = texts(&found, "trash").into_iter().chain(late.iter().copied()).collect();
         if trash.is_empty() {
             return Ok(());
@@ -171,7 +184,11 @@ impl Documents<'_> {
     }
 
     /// Lists one page of the documents below a prefix.
-    pub async fn list(&self, prefix: &str, place: Option<Place>) -> Result<(Vec<Listed>, Option<Place>), Fault> {
+    pub async fn list(
+        &self,
+        prefix: &str,
+        place: Option<Place>,
+    ) -> Result<(Vec<Listed>, Option<Place>), Fault> {
         let (found, next) = self.0.list(Collection::Index, prefix, rawdoc! { "revision": 1 }, place).await?;
         let listed = found.iter().filter_map(|found| {
             let (key, revision) = (text(found, "_id")?, text(found, "revision")?);

@@ -44,7 +44,9 @@ impl Manifest {
     fn read(document: &RawDocumentBuf) -> Result<Self, Fault> {
         Ok(Self {
             blob: text(document, "blob").ok_or_else(|| unreadable("blob"))?.to_owned(),
-            size: number(document, "size").and_then(|size| size.try_into().ok()).ok_or_else(|| unreadable("size"))?,
+            size: number(document, "size")
+                .and_then(|size| size.try_into().ok())
+                .ok_or_else(|| unreadable("size"))?,
             write: text(document, "write").ok_or_else(|| unreadable("write"))?.to_owned(),
         })
     }
@@ -152,7 +154,9 @@ impl Files<'_> {
         }
         match self.0.insert(Collection::Files, document).await {
             // Unless it was this very insert, whose first answer was lost.
-            Err(fault) if fault.is_duplicate() => Ok(self.find(key).await?.is_some_and(|found| found.write == new.write)),
+            Err(fault) if fault.is_duplicate() => {
+                Ok(self.find(key).await?.is_some_and(|found| found.write == new.write))
+            }
             result => result.map(|()| true),
         }
     }
@@ -184,7 +188,10 @@ impl Files<'_> {
 
 /// Says that the content of a file is missing.
 pub fn damaged(manifest: &Manifest) -> Error {
-    Error::fatal(format!("the remote is damaged: it lists this file, and its content {} is gone", manifest.blob))
+    Error::fatal(format!(
+        "the remote is damaged: it lists this file, and its content {} is gone",
+        manifest.blob
+    ))
 }
 
 fn unchanged(key: &str, manifest: &Manifest) -> RawDocumentBuf {

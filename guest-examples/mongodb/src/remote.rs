@@ -4,7 +4,9 @@ use async_lock::OnceCell;
 use bson::rawdoc;
 use futures_util::stream::LocalBoxStream;
 use lockkeeper_sdk::shard::Entry;
-use lockkeeper_sdk::{Body, DocumentRead, Listed, Object, Page, PutNew, Remote, Result, Stored, Swap, Token, pages};
+use lockkeeper_sdk::{
+    Body, DocumentRead, Listed, Object, Page, PutNew, Remote, Result, Stored, Swap, Token, pages,
+};
 
 use crate::blobs::{Blobs, CHUNK, FORGOTTEN};
 use crate::client::Client;

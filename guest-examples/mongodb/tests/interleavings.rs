@@ -30,7 +30,9 @@ impl Step {
             Put(key, text) => remote.put(key, body(text)).await,
             Step::PutNew(key, text) => remote.put_new(key, body(text)).await.map(|_| ()),
             Delete(key) => remote.delete(key).await,
-            Rename(from, to) => remote.rename(from, to, &Entry { digest: String::new(), size: 0 }).await.map(|_| ()),
+            Rename(from, to) => {
+                remote.rename(from, to, &Entry { digest: String::new(), size: 0 }).await.map(|_| ())
+            }
         }
     }
 
@@ -236,7 +238,9 @@ fn what_a_writer_of_a_long_document_leaves_goes_with_the_next_one() {
         pair.steps(0, at);
         let done = outcome.take().is_some();
         pair.kill(0);
-        let lockkeeper_sdk::DocumentRead::Changed(found) = block_on(remote.read_document("index/a", None)).unwrap() else {
+        let lockkeeper_sdk::DocumentRead::Changed(found) =
+            block_on(remote.read_document("index/a", None)).unwrap()
+        else {
             panic!("{at}")
         };
         assert!([long(0), long(1)].iter().any(|text| text.as_bytes() == found.bytes), "{at}");
