@@ -1,4 +1,5 @@
 //! What happens when a request goes wrong, each one in turn.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail so")]
 
 mod common;
 #[path = "common/proxy.rs"]

@@ -1,5 +1,6 @@
 //! Two writers that meet at every request, and writers that die at every request: nothing that a file refers to is lost, and what stays
 //! behind is cleared away.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail so")]
 
 mod common;
 #[path = "common/schedule.rs"]

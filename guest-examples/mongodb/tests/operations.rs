@@ -1,4 +1,5 @@
 //! The remote's operations on a real server.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail so")]
 
 mod common;
 
@@ -85,6 +86,33 @@ fn a_document_is_replaced_only_from_the_revision_that_was_read() {
     });
     // Of a long one that was replaced nothing stays: two of the four are long now.
     assert_eq!(database.all(Collection::Chunks).len(), 2 * long.len().div_ceil(8));
+}
+
+#[test]
+fn a_document_may_be_longer_than_the_database_allows() {
+    let Some(database) = Database::new() else { return };
+    let remote = database.remote();
+    // The shard of 200,000 files is about as long.
+    let mut text = vec![0; 34_000_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut text);
+    block_on(async {
+        let Ok(Swap::Swapped(first)) = remote.swap_document("index/a", None, &text).await else { panic!() };
+        text[17_000_000] ^= 1;
+        let Ok(Swap::Swapped(second)) = remote.swap_document("index/a", Some(&first), &text).await else {
+            panic!()
+        };
+        assert_eq!(remote.read_document("index/a", Some(&second)).await, Ok(DocumentRead::Unchanged));
+        let Ok(DocumentRead::Changed(found)) = remote.read_document("index/a", Some(&first)).await else {
+            panic!()
+        };
+        assert!(found.bytes == text && found.token == second);
+    });
+    let pieces = block_on(database.at(database.address).find_few(
+        Collection::Chunks,
+        bson::rawdoc! {},
+        bson::rawdoc! { "_id": 1 },
+    ));
+    assert_eq!(pieces.unwrap().len(), text.len().div_ceil(database.chunk));
 }
 
 #[test]

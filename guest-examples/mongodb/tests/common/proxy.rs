@@ -1,4 +1,5 @@
 //! A server in front of the server, which makes one request go wrong.
+#![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
