@@ -14,8 +14,6 @@ use crate::transport::failed;
 
 /// How much is taken from the host at a time.
 const CHUNK: u64 = 1 << 20;
-/// How much is read of an answer that came before the end of its request.
-const REFUSED: usize = 64 * 1024;
 /// How long an answer may stand still, in seconds.
 const STALL: u64 = 60;
 
@@ -24,8 +22,8 @@ pub(crate) struct Incoming {
     origin: String,
     /// What is still to come, if the answer's head says how much there is.
     left: Option<u64>,
-    /// What was read already.
-    first: Option<Bytes>,
+    /// What was read already, or why it could not be.
+    first: Option<Result<Bytes>>,
     source: Option<Source>,
 }
 
@@ -37,6 +35,12 @@ struct Source {
 }
 
 impl Incoming {
+    /// A body that was read already.
+    pub(crate) fn read(origin: String, bytes: Result<Bytes>) -> Self {
+        let first = Some(bytes).filter(|bytes| bytes.as_ref().map_or(true, |bytes| !bytes.is_empty()));
+        Self { origin, left: None, first, source: None }
+    }
+
     /// A body without bytes.
     pub(crate) fn empty(origin: String) -> Self {
         Self { origin, left: None, first: None, source: None }
@@ -53,10 +57,14 @@ impl Incoming {
         })
     }
 
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// The next bytes; `None` at the end, which is reached only if everything arrived.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(first) = self.first.take() {
-            return Ok(Some(first));
+            return first.map(Some);
         }
         let Some(source) = &mut self.source else { return Ok(None) };
         loop {
@@ -102,27 +110,24 @@ impl Incoming {
 
     /// Collects everything, which must be at most `limit` bytes.
     pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes> {
-        let mut all = BytesMut::new();
-        while let Some(bytes) = self.next().await? {
-            if all.len() + bytes.len() > limit {
-                let origin = &self.origin;
-                return Err(Error::fatal(format!("an answer of {origin} has more than {limit} bytes")));
-            }
-            all.extend_from_slice(&bytes);
+        let all = self.take(limit.saturating_add(1)).await?;
+        if all.len() > limit {
+            let origin = &self.origin;
+            return Err(Error::fatal(format!("an answer of {origin} has more than {limit} bytes")));
         }
-        Ok(all.freeze())
+        Ok(all)
     }
 
-    /// The same, read as far as it comes, with nothing of the host's left in it.
-    pub(crate) async fn collected(mut self) -> Self {
+    /// Collects the first `most` bytes, fewer only if there are no more.
+    pub(crate) async fn take(&mut self, most: usize) -> Result<Bytes> {
         let mut all = BytesMut::new();
-        while let Ok(Some(bytes)) = self.next().await {
+        while all.len() < most
+            && let Some(bytes) = self.next().await?
+        {
             all.extend_from_slice(&bytes);
-            if all.len() > REFUSED {
-                break;
-            }
         }
-        Self { first: Some(all.freeze()).filter(|bytes| !bytes.is_empty()), ..Self::empty(self.origin) }
+        all.truncate(most);
+        Ok(all.freeze())
     }
 
     pub(crate) fn stream(self) -> LocalBoxStream<'static, Result<Bytes>> {

@@ -23,6 +23,9 @@ const ANSWER: u64 = 60;
 /// The slowest rate that a body may be sent at, in bytes a second.
 const SLOWEST: u64 = 64 * 1024;
 
+/// How much is read of an answer to find out what is wrong.
+const SAID: usize = 64 * 1024;
+
 /// A request. It carries no credentials; the host adds them.
 pub struct Request<'a> {
     method: Method,
@@ -83,7 +86,7 @@ impl<'a> Request<'a> {
                     };
                 }
                 // What was refused early need not be sent to its end. But the answer ends with the request.
-                Either::Right((Ok(response), _)) => return response.collected().await,
+                Either::Right((Ok(response), _)) => return Ok(response.collected().await),
                 Either::Right((Err(error), _)) => return Err(error),
             }
         }
@@ -162,10 +165,15 @@ impl Response {
         Ok(whole)
     }
 
-    /// The same with as much of the body as there is.
-    async fn collected(mut self) -> Result<Self> {
-        self.body = self.body.collected().await;
-        Ok(self)
+    /// The same with as much of the body in memory as says what is wrong.
+    async fn collected(mut self) -> Self {
+        let bytes = self.body.take(SAID).await;
+        Self { body: Incoming::read(self.body.origin().to_owned(), bytes), ..self }
+    }
+
+    /// The beginning of the body, as much as says what is wrong.
+    pub(crate) async fn said(mut self) -> Result<Bytes> {
+        self.body.take(SAID).await
     }
 
     /// The same without the body.

@@ -119,11 +119,11 @@ impl<'a> Upload<'a> {
     /// Makes an object of the parts, and tries again if something breaks, rather than to send the parts anew.
     async fn complete_again(&self, etags: &[String], new: bool) -> Result<PutNew> {
         let completed = retrying(async || match self.complete(etags, new).await {
-            // Either it is too old, or it was completed and the answer was lost.
-            Err(refusal) if refusal.code == "NoSuchUpload" => Ok(None),
+            // It is too old, or it was completed and the answer was lost, or a part isn't what the store said it was.
+            Err(refusal) if matches!(refusal.code.as_str(), "NoSuchUpload" | "InvalidPart") => Ok(None),
             completed => Ok(Some(completed?)),
         });
-        completed.await?.ok_or_else(|| Error::retry("the store has forgotten an upload"))
+        completed.await?.ok_or_else(|| Error::retry("the store knows an upload, or a part of it, no longer"))
     }
 
     /// Makes an object of the parts, all at once.
