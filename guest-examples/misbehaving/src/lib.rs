@@ -11,6 +11,7 @@
 //! | `endless-recursion` | push, pull | calls itself for ever |
 //! | `never-finishes` | push, pull | waits in one host call for a year |
 //! | `look-around` | push, pull | counts environment, arguments and input, and fails with what it found |
+//! | `confess` | push, pull | tells its environment, its configuration and what came of each of the `requests`, by every way out |
 //! | `read-outside` | push, pull | reads `/etc/passwd`, by its name and by ways around |
 //! | `follow-symlink` | push, pull | reads the file `path` of the cache, a symbolic link that leads out |
 //! | `dial` | push, pull | connects to the TCP `address` |
@@ -29,6 +30,7 @@
 //! Where it tries to get out (`read-outside`, `follow-symlink`, `dial`, `write-cache`) it fails with "could not …" and each reason
 //! if it was held back. If any way was open, it goes on and succeeds.
 
+mod confess;
 mod endless;
 mod escape;
 mod pulls;
@@ -94,6 +96,7 @@ fn in_any_call(told: &str) -> Result<()> {
         "endless-recursion" => endless::recursing(),
         "never-finishes" => endless::waiting(),
         "look-around" => return Err(escape::surroundings()),
+        "confess" => return Err(confess::everything(&config("requests")?)),
         "read-outside" => escape::read_outside()?,
         "follow-symlink" => escape::follow_symlink(&config("path")?)?,
         "dial" => escape::dial(&config("address")?)?,

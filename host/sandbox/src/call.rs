@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::grants::Grants;
 use crate::limits::Limits;
+use crate::network::Network;
+use crate::secret::Secrets;
 
 /// How important a log line of a guest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +36,12 @@ pub trait Events: Send + Sync {
 pub struct Setting {
     /// The values of `[datastore.config]`.
     pub config: Vec<(String, String)>,
+    /// Those of them that are never to be seen: whatever the guest says is rid of them.
+    pub secrets: Secrets,
     /// What the user lets the extension reach.
     pub grants: Grants,
+    /// How its requests are sent; made for the same grants.
+    pub network: Network,
     /// What a call may use.
     pub limits: Limits,
     /// Hears log lines and progress.
