@@ -160,17 +160,15 @@ impl Blobs<'_> {
             if !referenced && self.remove(&digest, &id, &version, size).await? {
                 return Ok(Left::Deleted);
             }
-            let mut may_leave = mine();
-            let others = rawdoc! { "pending.1": { "$exists": true } };
-            match referenced {
-                true => {
-                    may_leave.append(cstr!("$or"), array([rawdoc! { "version": version.as_str() }, others]))
-                }
-                false => may_leave.append(cstr!("pending.1"), rawdoc! { "$exists": true }),
-            }
             let left = fresh();
             let update = rawdoc! { "$pull": { "pending": { "id": id.as_str() } }, "$set": { "version": left.as_str() } };
-            if self.0.update(Collection::Blobs, may_leave, update).await? {
+            let mut unchanged = mine();
+            unchanged.append(cstr!("version"), version.as_str());
+            let mut among_others = mine();
+            among_others.append(cstr!("pending.1"), rawdoc! { "$exists": true });
+            if (referenced && self.0.update(Collection::Blobs, unchanged, update.clone()).await?)
+                || self.0.update(Collection::Blobs, among_others, update).await?
+            {
                 return Ok(Left::Kept);
             }
             match self.look(&digest).await? {

@@ -73,6 +73,7 @@ impl Fault {
     pub fn io(address: &Address, what: &str, error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::PermissionDenied => Self::Denied(address.clone()),
+            ErrorKind::InvalidData => Self::Config(format!("can't {what} {address}: {error}")),
             ErrorKind::UnexpectedEof => Self::Network(format!("{address} closed the connection")),
             ErrorKind::TimedOut | ErrorKind::WouldBlock => {
                 Self::Network(format!("{address} did not answer in time"))

@@ -134,6 +134,9 @@ fn refused(error: ErrorCode) -> io::Error {
 fn failed(error: StreamError) -> io::Error {
     match error {
         StreamError::Closed => ErrorKind::UnexpectedEof.into(),
-        StreamError::LastOperationFailed(error) => io::Error::other(error.to_debug_string()),
+        StreamError::LastOperationFailed(error) => {
+            let text = error.to_debug_string();
+            io::Error::other(text.lines().next().unwrap_or_default().to_owned())
+        }
     }
 }
