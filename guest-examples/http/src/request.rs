@@ -23,6 +23,9 @@ const ANSWER: u64 = 60;
 /// The slowest rate that a body may be sent at, in bytes a second.
 const SLOWEST: u64 = 64 * 1024;
 
+/// How much is read of an answer to find out what is wrong.
+const SAID: usize = 64 * 1024;
+
 /// A request. It carries no credentials; the host adds them.
 pub struct Request<'a> {
     method: Method,
@@ -73,7 +76,6 @@ impl<'a> Request<'a> {
                 Either::Left((Err(Unsent::Unread(error)), _)) => return Err(error),
                 // Why the connection was closed may be said in the answer.
                 Either::Left((Ok(()) | Err(Unsent::Closed), _)) => {}
-                // What was refused early need not be sent to its end.
                 Either::Right((Ok(response), rest)) if response.status.is_success() => {
                     return match rest.await {
                         Ok(()) => Ok(response),
@@ -83,7 +85,9 @@ impl<'a> Request<'a> {
                         }
                     };
                 }
-                Either::Right((result, _)) => return result,
+                // What was refused early need not be sent to its end. But the answer ends with the request.
+                Either::Right((Ok(response), _)) => return Ok(response.collected().await),
+                Either::Right((Err(error), _)) => return Err(error),
             }
         }
         answered.await
@@ -159,6 +163,17 @@ impl Response {
             whole.body = Incoming::new(origin.to_owned(), body, size)?;
         }
         Ok(whole)
+    }
+
+    /// The same with as much of the body in memory as says what is wrong.
+    async fn collected(mut self) -> Self {
+        let bytes = self.body.take(SAID).await;
+        Self { body: Incoming::read(self.body.origin().to_owned(), bytes), ..self }
+    }
+
+    /// The beginning of the body, as much as says what is wrong.
+    pub(crate) async fn said(mut self) -> Result<Bytes> {
+        self.body.take(SAID).await
     }
 
     /// The same without the body.

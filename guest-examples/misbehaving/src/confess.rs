@@ -9,13 +9,16 @@ use wasip2::http::outgoing_handler;
 use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, Method, OutgoingRequest, Scheme};
 use wasip2::io::streams::StreamError;
 
-/// Headers that it has no business to set, on top of an honest one.
-const FORGED: [(&str, &str); 5] = [
+/// Headers that it has no business to set, on top of honest ones that are hard to sign.
+const HEADERS: [(&str, &str); 8] = [
     ("authorization", "Forged by-the-guest"),
     ("x-amz-security-token", "forged-by-the-guest"),
     ("x-amz-date", "20000101T000000Z"),
     ("cookie", "forged=by-the-guest"),
     ("x-honest", "honest"),
+    ("x-amz-meta-spaces", "some   more  spaces"),
+    ("x-amz-meta-twice", "one"),
+    ("x-amz-meta-twice", "two"),
 ];
 
 /// Sends each request, a line such as `GET http://host/path`, follows where it is sent, and tells what came of it all.
@@ -71,7 +74,7 @@ fn send(line: &str) -> Result<IncomingResponse, ErrorCode> {
     let (scheme, rest) = url.split_once("://").ok_or(ErrorCode::HttpRequestUriInvalid)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let fields = Fields::new();
-    for (name, value) in FORGED {
+    for (name, value) in HEADERS {
         // What can't be set is not sent.
         _ = fields.append(name, value.as_bytes());
     }

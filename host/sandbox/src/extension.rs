@@ -166,12 +166,9 @@ impl Extension {
         let (verdicts, troubles): (Vec<_>, Vec<_>) = troubles.into_iter().partition(Trouble::is_verdict);
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => Err(CallError::Reported {
-                extension: self.boxed(),
-                call: name,
-                error,
-                troubles: verdicts,
-            }),
+            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => {
+                Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
+            }
             Ok(Err(error)) if denials.is_empty() && troubles.is_empty() => {
                 Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
             }
