@@ -69,6 +69,9 @@ fn costs(kind: Kind, models: usize) -> Option<Vec<(&'static str, Counts)>> {
     b.ok(&["pull", "--model", "kind/0001"]);
     assert_eq!(b.files("data/kind/0001").len(), FILES);
     assert_eq!(b.read("data/kind/0001/file-007").unwrap(), b"content of 7");
+    // What is found out once about the store isn't counted.
+    b.write("data/kind/0001/file-006", "changed");
+    b.ok(&["push", "--model", "kind/0001"]);
 
     let model = ["--model", "kind/0001"];
     let run = |repository: &Repository, command: &str| {
