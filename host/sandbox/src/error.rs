@@ -284,6 +284,7 @@ impl CallError {
                     failure.request_id.iter_mut().for_each(hide);
                 }
                 GuestError::Conflict(paths) => paths.iter_mut().for_each(hide),
+                GuestError::Fenced(_) => {}
             },
             Self::Setup { problem, .. } => hide(problem),
             Self::Limit { .. } | Self::Unaccounted { .. } | Self::Stopped { .. } => {}
