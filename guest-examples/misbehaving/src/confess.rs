@@ -44,6 +44,7 @@ pub(crate) fn everything(requests: &str) -> Error {
         path: Some(said.clone()),
         status: None,
         request_id: Some(said),
+        retry_after: None,
     })
 }
 
