@@ -237,6 +237,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_header_is_signed_as_the_service_reads_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-amz-meta-mine", "one   more"),
+            ("x-amz-meta-mine", "two "),
+            ("if-none-match", "*"),
+            ("user-agent", "anything"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let signed = signed_headers(&headers).ok().unwrap();
+        let mut signed: Vec<_> =
+            signed.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        signed.sort_unstable();
+        assert_eq!(signed, [("if-none-match", "*"), ("x-amz-meta-mine", "one more,two")]);
+        headers.insert("x-amz-meta-mine", HeaderValue::from_bytes(b"\xff").unwrap());
+        let refused = signed_headers(&headers).err().unwrap();
+        assert!(refused.problem.contains("`x-amz-meta-mine`"), "{}", refused.problem);
+    }
+
+    #[test]
     fn an_endpoint_of_amazons_tells_service_and_region() {
         for (host, service, region) in [
             ("s3.eu-west-1.amazonaws.com", "s3", "eu-west-1"),
