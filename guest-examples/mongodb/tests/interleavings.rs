@@ -104,6 +104,12 @@ fn requests(database: &Database, before: [Option<Step>; 2], step: Step) -> usize
 /// How many of the meetings are tried, spread over all of them; with `EVERY_MEETING` set, every one is.
 const TRIED: usize = 120;
 
+fn tried<T>(cases: Vec<T>) -> impl Iterator<Item = T> {
+    let all = std::env::var_os("EVERY_MEETING").is_some();
+    let stride = if all { 1 } else { cases.len().div_ceil(TRIED) };
+    cases.into_iter().step_by(stride)
+}
+
 /// Orders in which one is interrupted once, anywhere, by so many requests of the other.
 fn every_meeting(text: &'static str) {
     let Some(database) = Database::tiny() else { return };
@@ -117,9 +123,7 @@ fn every_meeting(text: &'static str) {
             cases.extend((1..=most[1]).map(|second| (before, one, other, first, second)));
         }
     }
-    let all = std::env::var_os("EVERY_MEETING").is_some();
-    let stride = if all { 1 } else { cases.len().div_ceil(TRIED) };
-    for context in cases.into_iter().step_by(stride) {
+    for context in tried(cases) {
         let (before, one, other, first, second) = context;
         database.clear();
         prepare(&database, before);
@@ -151,31 +155,29 @@ fn two_who_meet_at_a_long_content_lose_nothing_and_leave_nothing() {
 #[test]
 fn what_a_writer_leaves_that_dies_anywhere_is_cleared_away_later() {
     let Some(database) = Database::tiny() else { return };
-    for text in [SHORT, LONG] {
-        for (before, step, other) in meetings(text) {
-            for at in 0.. {
-                database.clear();
-                let context = (before, step, other, at);
-                prepare(&database, before);
-                let remote = database.remote();
-                let (operation, outcome) = watched(step.run(&remote));
-                let (nothing, _) = watched(async {});
-                let mut pair = Pair::new(operation, nothing);
-                pair.steps(0, at);
-                let done = outcome.take().is_some();
-                pair.kill(0);
-                // Somebody else works on the same content, and then clears away what is there.
-                block_on(other.run_again(&database.remote())).unwrap();
-                database.sweep();
-                database.check_whole(&context);
-                // The one that died starts again.
-                block_on(step.run_again(&database.remote())).unwrap();
-                database.check_whole(&context);
-                if done {
-                    break;
-                }
-            }
-        }
+    let mut cases = Vec::new();
+    for (before, step, other) in [SHORT, LONG].into_iter().flat_map(meetings) {
+        database.clear();
+        let most = requests(&database, before, step);
+        cases.extend((1..=most).map(|at| (before, step, other, at)));
+    }
+    for context in tried(cases) {
+        let (before, step, other, at) = context;
+        database.clear();
+        prepare(&database, before);
+        let remote = database.remote();
+        let (operation, _) = watched(step.run(&remote));
+        let (nothing, _) = watched(async {});
+        let mut pair = Pair::new(operation, nothing);
+        pair.steps(0, at);
+        pair.kill(0);
+        // Somebody else works on the same content, and then clears away what is there.
+        block_on(other.run_again(&database.remote())).unwrap();
+        database.sweep();
+        database.check_whole(&context);
+        // The one that died starts again.
+        block_on(step.run_again(&database.remote())).unwrap();
+        database.check_whole(&context);
     }
 }
 

@@ -18,7 +18,6 @@ use mongodb::store::{Collection, Store};
 use mongodb::url::Target;
 use mongodb::{Config, Mongo};
 use pollster::block_on;
-use tempfile::TempDir;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +31,11 @@ pub struct Server {
 impl Server {
     /// Starts one on a folder, `None` if there is none on this machine.
     pub fn start(folder: &Path, arguments: &str) -> Option<Self> {
+        Self::start_in(folder, arguments, None)
+    }
+
+    /// Starts one whose end removes `after`.
+    fn start_in(folder: &Path, arguments: &str, after: Option<&Path>) -> Option<Self> {
         let python = installed()?;
         let mut last = None;
         // Somebody else may take the port before the server does.
@@ -39,7 +43,7 @@ impl Server {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let script = format!(
                 "exec 3<&0; \"$0\" -m secantus --host 127.0.0.1 --port {} --storage-path \"$1\" --standalone {arguments} </dev/null >\"$1.log\" 2>&1 & \
-                 cat <&3 >/dev/null; kill $!; wait",
+                 cat <&3 >/dev/null; kill $!; wait; test -z \"$2\" || rm -rf \"$2\"",
                 address.port()
             );
             let process = Command::new("sh")
@@ -47,6 +51,7 @@ impl Server {
                 .arg(script)
                 .arg(&python)
                 .arg(folder)
+                .arg(after.unwrap_or(Path::new("")))
                 .stdin(Stdio::piped())
                 .spawn()
                 .unwrap();
@@ -93,14 +98,17 @@ fn installed() -> Option<PathBuf> {
 
 /// The server of this test program.
 pub fn server() -> Option<SocketAddr> {
-    static SERVER: OnceLock<Option<(Server, TempDir)>> = OnceLock::new();
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
-        // In a folder that the next run clears away: nobody drops what is static.
-        let folder =
-            tempfile::Builder::new().prefix("secantus-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Some((Server::start(&folder.path().join("storage"), "")?, folder))
+        // Nobody drops what is static: the server takes its folder away itself.
+        let folder = tempfile::Builder::new().prefix("secantus-").tempdir().unwrap().keep();
+        let server = Server::start_in(&folder.join("storage"), "", Some(&folder));
+        if server.is_none() {
+            std::fs::remove_dir(&folder).unwrap();
+        }
+        server
     });
-    server.as_ref().map(|(server, _)| server.address)
+    server.as_ref().map(|server| server.address)
 }
 
 /// A database of its own for each test.
