@@ -16,7 +16,7 @@ pub(crate) const WHOLE: u64 = 16 << 20;
 /// How many pieces may be in memory at once, of all uploads together.
 pub(crate) const IN_MEMORY: usize = 4;
 /// The size of a piece, which must be a multiple of 256 KiB.
-const PIECE: u64 = 6 << 20;
+const PIECE: u64 = 5 << 20;
 
 impl Bucket {
     /// Uploads an object in pieces. If `new`, only if its key is not taken.

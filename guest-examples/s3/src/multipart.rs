@@ -15,7 +15,7 @@ pub(crate) const WHOLE: u64 = 16 << 20;
 /// How many parts may be in memory at once, of all uploads together.
 pub(crate) const IN_MEMORY: usize = 4;
 /// The size of a part that is kept in memory, so that it can be sent again.
-const PART: u64 = 6 << 20;
+const PART: u64 = 5 << 20;
 /// How many parts an upload may have.
 pub(crate) const MOST_PARTS: u64 = 10_000;
 /// The largest answer.
