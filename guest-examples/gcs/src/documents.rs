@@ -34,7 +34,8 @@ impl Bucket {
         }
     }
 
-    /// Writes an object in one request, and answers with its generation. `condition` is empty or the generation that it must have, 0 for none.
+    /// Writes an object in one request, and answers with its generation and size. `condition` is the generation that it must
+    /// have now, 0 for an object that must not be there.
     pub(crate) async fn upload(
         &self,
         key: &str,
