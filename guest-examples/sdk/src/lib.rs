@@ -42,7 +42,7 @@
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "capable-datastore",
+        world: "indexed-datastore",
         pub_export_macro: true,
         default_bindings_module: "lockkeeper_sdk::bindings",
         additional_derives: [PartialEq],
@@ -52,6 +52,7 @@ pub mod bindings {
 
 mod around;
 mod body;
+mod care;
 mod component;
 mod config;
 mod error;
@@ -74,11 +75,13 @@ mod verdict;
 mod walk;
 
 pub use bindings::lockkeeper::datastore::host::{Level, ProgressUpdate};
+pub use bindings::lockkeeper::datastore::index_findings::{Finding, FindingKind};
 pub use bindings::lockkeeper::datastore::types::{
     Change, ChangeCount, DeletedFile, PullOptions, PullReport, PushOptions, PushReport, WrittenFile,
 };
 pub use body::Body;
 pub use bytes::Bytes;
+pub use care::{convert, rebuild, show, verify};
 pub use component::{Component, Datastore};
 pub use error::{Error, Failure, Result};
 pub use host::Host;
