@@ -12,9 +12,9 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::index::{Index, Loaded, Named};
+use crate::index::{Index, Layout, Loaded, Named};
 use crate::path::folders;
 use crate::{Remote, Result};
 
@@ -27,6 +27,29 @@ pub(crate) struct Around {
 }
 
 impl<R: Remote> Index<'_, R> {
+    /// Hands each shard that may list files under the scope of this call to `task`, several at once.
+    pub(crate) async fn each_shard(&self, task: impl AsyncFn(Loaded) -> Result<()>) -> Result<()> {
+        let tasks = self.requests.tasks();
+        match (self.layout, self.scope) {
+            (Layout::Single, _) => task(self.open_single().await?).await,
+            (Layout::PerScope, "") => {
+                let read = async |(scope, token): Named| {
+                    let Some(loaded) = self.read(&scope, token.as_ref()).await? else { return Ok(()) };
+                    if scope.is_empty() { self.check_root(&loaded.shard) } else { task(loaded).await }
+                };
+                self.list("").try_for_each_concurrent(tasks, read).await
+            }
+            (Layout::PerScope, _) => {
+                let around = self.around().await?;
+                let loaded = stream::iter(around.loaded).map(Ok);
+                let unread = stream::iter(around.unread)
+                    .then(async |(scope, token)| self.read(&scope, token.as_ref()).await)
+                    .try_filter_map(async |loaded| Ok(loaded));
+                loaded.chain(unread).try_for_each_concurrent(tasks, async |loaded| task(loaded).await).await
+            }
+        }
+    }
+
     /// Finds the shards around the scope of this call, which is not empty.
     pub(crate) async fn around(&self) -> Result<Around> {
         let own = self.read(self.scope, None).await?;

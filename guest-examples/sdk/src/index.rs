@@ -110,6 +110,15 @@ impl<'a, R: Remote> Index<'a, R> {
         }
     }
 
+    /// Notes the lock that a shard is written under, if it is not an earlier one.
+    pub(crate) fn stamp(&self, shard: &mut Shard) -> Result<()> {
+        self.check_fence(shard)?;
+        if let Some(fence) = self.fence {
+            shard.fence(self.scope, fence);
+        }
+        Ok(())
+    }
+
     /// Commits a change to a shard; `change` answers false if there is nothing to commit.
     ///
     /// If somebody else was faster, the change is made again to what they wrote: a commit merges, it never replaces.
@@ -126,9 +135,7 @@ impl<'a, R: Remote> Index<'a, R> {
             if !change(&mut next)? {
                 return Ok(());
             }
-            if let Some(fence) = self.fence {
-                next.fence(self.scope, fence);
-            }
+            self.stamp(&mut next)?;
             let bytes = next.to_bytes()?;
             match self.requests.swap_document(&key, loaded.token.as_ref(), &bytes).await? {
                 Swap::Swapped(token) => {

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
 use crate::body::copy;
 use crate::index::{Index, Layout, Loaded};
 use crate::path::check_scope;
@@ -32,7 +30,7 @@ pub async fn pull<R: Remote>(
         progress: Progress::new(host),
         report: RefCell::new(PullReport { files: 0, bytes: 0, deletions: 0 }),
     };
-    pull.run().await?;
+    pull.index.each_shard(async |loaded| pull.shard(loaded).await).await?;
     Ok(pull.report.into_inner())
 }
 
@@ -43,38 +41,6 @@ struct Pull<'a, R> {
 }
 
 impl<R: Remote> Pull<'_, R> {
-    async fn run(&self) -> Result<()> {
-        let index = &self.index;
-        let tasks = index.requests.tasks();
-        match (index.layout, index.scope) {
-            (Layout::Single, _) => self.shard(index.open_single().await?).await,
-            (Layout::PerScope, "") => {
-                let named = index.list("");
-                named
-                    .try_for_each_concurrent(tasks, async |(scope, token)| {
-                        let Some(loaded) = index.read(&scope, token.as_ref()).await? else { return Ok(()) };
-                        if scope.is_empty() {
-                            index.check_root(&loaded.shard)
-                        } else {
-                            self.shard(loaded).await
-                        }
-                    })
-                    .await
-            }
-            (Layout::PerScope, _) => {
-                let around = index.around().await?;
-                let loaded = stream::iter(around.loaded).map(Ok);
-                let unread = stream::iter(around.unread)
-                    .then(async |(scope, token)| index.read(&scope, token.as_ref()).await)
-                    .try_filter_map(async |loaded| Ok(loaded));
-                loaded
-                    .chain(unread)
-                    .try_for_each_concurrent(tasks, async |loaded| self.shard(loaded).await)
-                    .await
-            }
-        }
-    }
-
     /// Brings the files of one version of a shard: their digests prove that none is older or newer.
     async fn shard(&self, mut loaded: Loaded) -> Result<()> {
         let host = self.index.requests.host;

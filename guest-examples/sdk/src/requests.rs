@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use crate::retry::{check_cancelled, retry, wait};
 use crate::shard::Entry;
-use crate::{Body, DocumentRead, Host, Listed, Object, PutNew, Remote, Result, Swap, Token};
+use crate::{Body, DocumentRead, Host, Listed, Object, PutNew, Remote, Result, Stored, Swap, Token};
 
 /// The operations of one call.
 pub(crate) struct Requests<'a, R> {
@@ -87,6 +87,10 @@ impl<'a, R: Remote> Requests<'a, R> {
 
     pub(crate) fn list_documents(&self, prefix: &str) -> impl Stream<Item = Result<Listed>> + use<'_, R> {
         self.listing(self.remote.list_documents(prefix))
+    }
+
+    pub(crate) fn list_objects(&self, prefix: &str) -> impl Stream<Item = Result<Stored>> + use<'_, R> {
+        self.listing(self.remote.list_objects(prefix))
     }
 
     /// Takes a slot for each step and not for the whole, since what is listed leads to other requests meanwhile.

@@ -25,6 +25,12 @@ const VERSION: u32 = 2;
 /// The name of a shard's document.
 const DOCUMENT: &str = ".shard";
 
+/// The version alone, whatever else there is.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// The files of one scope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shard {
@@ -109,10 +115,6 @@ impl Shard {
 
     /// Reads a shard and checks everything that it will be trusted for. A damaged one is an error, never empty.
     pub fn parse(scope: &str, bytes: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
         let key = document_key(scope);
         let damaged =
             |what: String| Error::fatal(format!("this shard of the index is damaged: {what}")).at(&key);
@@ -131,6 +133,11 @@ impl Shard {
         shard.check().map_err(|error| error.at(&key))?;
         shard.version = VERSION;
         Ok(shard)
+    }
+
+    /// Says whether the bytes are those of a version that is not known here, which is no damage.
+    pub(crate) fn is_later(bytes: &[u8]) -> bool {
+        serde_json::from_slice(bytes).is_ok_and(|Version { version }| version > VERSION)
     }
 
     /// The bytes to store.

@@ -35,6 +35,15 @@ fn parent(path: &str) -> &str {
     folders(path).next_back().unwrap_or_default()
 }
 
+/// Names the shard that is to list a file which none lists: the deepest that covers it, if there is one.
+pub(crate) fn place<'p>(scope: &'p str, known: &BTreeSet<String>, path: &'p str) -> &'p str {
+    let mut known = folders(path).rev().filter(|folder| known.contains(*folder));
+    match scope {
+        "" => known.find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or_else(|| model(parent(path))),
+        scope => known.find(|folder| folder.starts_with(scope)).unwrap_or(scope),
+    }
+}
+
 impl Shards {
     /// Reads the shards that may list the changed files, and finishes what earlier pushes left undone in them.
     pub(crate) async fn load<R: Remote>(index: &Index<'_, R>, changes: &[Change]) -> Result<Self> {
@@ -117,17 +126,11 @@ impl Shards {
         if parent.is_empty() {
             return Err(Error::fatal("a file outside of any folder belongs to no scope").at(path));
         }
-        let mut known = folders(path).rev().filter(|folder| self.known.contains(*folder));
-        if let Some(lists) = known
-            .clone()
-            .find(|folder| self.loaded.get(*folder).is_some_and(|loaded| loaded.shard.lists(path)))
-        {
+        let lists = |folder: &&str| self.loaded.get(*folder).is_some_and(|held| held.shard.lists(path));
+        if let Some(lists) = folders(path).rev().find(lists) {
             return Ok(lists.to_owned());
         }
-        let owner = match index.scope {
-            "" => known.find(|folder| depth(folder) >= MODEL_DEPTH).unwrap_or_else(|| model(parent)),
-            scope => known.find(|folder| folder.starts_with(scope)).unwrap_or(scope),
-        };
+        let owner = place(index.scope, &self.known, path);
         self.known.insert(owner.to_owned());
         Ok(owner.to_owned())
     }

@@ -18,6 +18,8 @@ pub const TRAPPED: u8 = 70;
 pub const SYSTEM: u8 = 71;
 /// The extension reached one of its limits.
 pub const LIMIT: u8 = 72;
+/// The index and the content of the remote don't match.
+pub const DAMAGED: u8 = 74;
 /// A lock could not be had.
 pub const LOCK_TIMEOUT: u8 = 75;
 /// The file is no extension, or does not keep the contract.
@@ -61,5 +63,6 @@ Exit codes:
    69  the extension reported an error     77  the sandbox denied the extension something
    70  the extension trapped               78  wrong configuration, or no credentials
    71  the system refused something        79  the extension's file was changed
+   74  the index and the remote's content don't match
   `run` passes its command's own exit code through; 126 and 127 mean that it could not be
   started, 128 + n that signal n ended it.";

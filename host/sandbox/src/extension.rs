@@ -11,6 +11,7 @@ use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
 use crate::identity::Identity;
+use crate::index::Indexed;
 use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
 use crate::trouble::Trouble;
@@ -119,6 +120,16 @@ impl Extension {
         let guest = Guest::pulling(setting, &denials, pulled).map_err(|error| setup("pull", &error))?;
         let scope = pulled.scope.as_ref().map(ToString::to_string);
         self.call("pull", guest, &denials, async |store| self.linked.pull(store, scope).await).await
+    }
+
+    /// Does something with the index that the extension keeps in its remote.
+    pub async fn index(&self, setting: &Setting, indexed: Indexed) -> Result<(), CallError> {
+        if !self.linked.has_index() {
+            return Err(CallError::NoIndex { extension: self.boxed() });
+        }
+        let (name, denials) = (indexed.action.name(), Denials::default());
+        let guest = Guest::indexing(setting, &denials, &indexed).map_err(|error| setup(name, &error))?;
+        self.call(name, guest, &denials, async |store| self.linked.index(store, &indexed).await).await
     }
 
     /// Runs one call, and keeps what the guest was told in confidence out of its failure.

@@ -16,6 +16,7 @@ use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, WasiTlsCtxView, WasiTlsVi
 use crate::call::{LogLevel, Pulled, Pushed, Setting};
 use crate::denial::Denials;
 use crate::grants::FolderAccess;
+use crate::index::{Indexed, OnFinding};
 use crate::limits::Limiter;
 use crate::network::{Requests, Tls, allows_socket};
 use crate::output::{Budget, Output};
@@ -26,6 +27,7 @@ pub(crate) enum Work {
     Ask,
     Push { changes: Arc<[Change]>, next: usize },
     Pull { incoming: Arc<Incoming>, deletions: u64 },
+    Index { found: OnFinding },
 }
 
 /// The data of one call's store.
@@ -101,6 +103,12 @@ impl Guest {
         mounts.push(Mount::new(&pulled.state, "/state", FsPerms::ReadWrite));
         let work = Work::Pull { incoming: pulled.incoming.clone(), deletions: 0 };
         Self::build(setting, denials, mounts, work)
+    }
+
+    /// For `index`: no cache.
+    pub(crate) fn indexing(setting: &Setting, denials: &Denials, indexed: &Indexed) -> io::Result<Self> {
+        let mounts = vec![Mount::new(&indexed.state, "/state", FsPerms::ReadWrite)];
+        Self::build(setting, denials, mounts, Work::Index { found: indexed.found.clone() })
     }
 
     fn build(setting: &Setting, denials: &Denials, mut mounts: Vec<Mount>, work: Work) -> io::Result<Self> {

@@ -158,7 +158,9 @@ impl Error {
                 CallError::Reported { .. } => ErrorKind::Reported,
                 CallError::Unaccounted { .. } => ErrorKind::NotConformant,
                 CallError::Stopped { .. } => ErrorKind::Interrupted,
-                CallError::Setup { .. } | CallError::Hindered { .. } => ErrorKind::Config,
+                CallError::Setup { .. } | CallError::Hindered { .. } | CallError::NoIndex { .. } => {
+                    ErrorKind::Config
+                }
             },
             Self::Conflict { .. } | Self::Unsettled { .. } | Self::Stray { .. } => ErrorKind::Conflict,
             Self::Interrupted { .. } => ErrorKind::Interrupted,

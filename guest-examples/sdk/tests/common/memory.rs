@@ -6,7 +6,8 @@ use std::task::Poll;
 use futures_util::stream::{self, LocalBoxStream};
 use lockkeeper_sdk::shard::{Entry, Shard};
 use lockkeeper_sdk::{
-    Body, Bytes, Document, DocumentRead, Error, Listed, Object, PutNew, Remote, Result, Stored, Swap, Token,
+    Body, Bytes, Document, DocumentRead, Error, Listed, Object, Page, PutNew, Remote, Result, Stored, Swap,
+    Token, pages,
 };
 
 type Competitor = Box<dyn FnOnce(&Memory)>;
@@ -182,21 +183,39 @@ impl Remote for Memory {
     }
 
     fn list_documents(&self, prefix: &str) -> LocalBoxStream<'_, Result<Listed>> {
-        self.count();
-        let documents = self.documents.borrow();
-        let found = documents.iter().filter(|(key, _)| key.starts_with(prefix));
-        let found: Vec<_> = found
-            .map(|(key, (version, _))| Ok(Listed { key: key.clone(), token: Some(token(*version)) }))
-            .collect();
-        Box::pin(stream::iter(found))
+        let prefix = prefix.to_owned();
+        pages(async move |from: Option<String>| {
+            let _busy = self.begin().await;
+            let documents = self.documents.borrow();
+            Ok(page(&documents, &prefix, from, |key, (version, _)| Listed {
+                key: key.to_owned(),
+                token: Some(token(*version)),
+            }))
+        })
     }
 
     fn list_objects(&self, prefix: &str) -> LocalBoxStream<'_, Result<Stored>> {
-        self.count();
-        let objects = self.objects.borrow();
-        let found = objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        let found: Vec<_> =
-            found.map(|(key, bytes)| Ok(Stored { key: key.clone(), size: bytes.len() as u64 })).collect();
-        Box::pin(stream::iter(found))
+        let prefix = prefix.to_owned();
+        pages(async move |from: Option<String>| {
+            let _busy = self.begin().await;
+            let objects = self.objects.borrow();
+            Ok(page(&objects, &prefix, from, |key, bytes| Stored {
+                key: key.to_owned(),
+                size: bytes.len() as u64,
+            }))
+        })
     }
+}
+
+/// Up to a thousand entries of a map, as stores list them.
+fn page<V, T>(
+    map: &BTreeMap<String, V>,
+    prefix: &str,
+    from: Option<String>,
+    item: impl Fn(&str, &V) -> T,
+) -> Page<T, String> {
+    let from = from.unwrap_or_else(|| prefix.to_owned());
+    let mut found = map.range(from..).take_while(|(key, _)| key.starts_with(prefix));
+    let items = found.by_ref().take(1000).map(|(key, value)| item(key, value)).collect();
+    Page { items, next: found.next().map(|(key, _)| key.clone()) }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, ready};
 use lockkeeper_sdk::{
-    Change, ChangeCount, DeletedFile, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport,
-    PushOptions, PushReport, Remote, Result, WrittenFile, pull, push,
+    Change, ChangeCount, DeletedFile, Finding, FindingKind, Host, Layout, Level, ProgressUpdate, PullOptions,
+    PullReport, PushOptions, PushReport, Remote, Result, WrittenFile, convert, pull, push, rebuild, show,
+    verify,
 };
 use pollster::block_on;
 use tempfile::TempDir;
@@ -133,6 +134,46 @@ impl Repository {
         Ok(report)
     }
 
+    /// Looks after the index, and says what was found, sorted.
+    pub fn look_after(
+        &self,
+        scope: Option<&str>,
+        call: impl AsyncFnOnce(&dyn Host, Layout, Option<&str>) -> Result<()>,
+    ) -> Result<Vec<(FindingKind, String)>> {
+        let host = Call::new(self, self.cache.path(), &self.state(scope), Vec::new());
+        block_on(call(&host, self.layout, scope))?;
+        let mut found: Vec<_> = host.found.take().into_iter().map(|it| (it.kind, it.path)).collect();
+        found.sort_by(|one, other| one.1.cmp(&other.1));
+        Ok(found)
+    }
+
+    pub fn show(&self, remote: &impl Remote, scope: Option<&str>) -> Vec<(FindingKind, String)> {
+        let show =
+            async |host: &dyn Host, layout, scope: Option<&str>| show(host, remote, layout, scope).await;
+        self.look_after(scope, show).unwrap()
+    }
+
+    pub fn verify(&self, remote: &impl Remote, scope: Option<&str>) -> Vec<(FindingKind, String)> {
+        let verify =
+            async |host: &dyn Host, layout, scope: Option<&str>| verify(host, remote, layout, scope).await;
+        self.look_after(scope, verify).unwrap()
+    }
+
+    pub fn rebuild(&self, remote: &impl Remote, scope: Option<&str>) -> Result<Vec<(FindingKind, String)>> {
+        let fence = self.fence;
+        let rebuild = async |host: &dyn Host, layout, scope: Option<&str>| {
+            rebuild(host, remote, layout, scope, fence).await
+        };
+        self.look_after(scope, rebuild)
+    }
+
+    pub fn convert(&self, remote: &impl Remote) -> Result<Vec<(FindingKind, String)>> {
+        let fence = self.fence;
+        self.look_after(None, async |host: &dyn Host, layout, _: Option<&str>| {
+            convert(host, remote, layout, fence).await
+        })
+    }
+
     fn changes(&self, scope: &str) -> Vec<Change> {
         let files = self.files();
         let written = files.iter().map(|(path, content)| {
@@ -174,6 +215,7 @@ struct Call<'a> {
     cache: &'a Path,
     state: PathBuf,
     pauses: &'a RefCell<Vec<Duration>>,
+    found: RefCell<Vec<Finding>>,
     changes: RefCell<VecDeque<Change>>,
     held: BTreeMap<String, String>,
     deleted: RefCell<Vec<String>>,
@@ -185,6 +227,7 @@ impl<'a> Call<'a> {
             cache,
             state: state.to_owned(),
             pauses: &repository.pauses,
+            found: RefCell::default(),
             changes: RefCell::new(changes.into()),
             held: BTreeMap::new(),
             deleted: RefCell::default(),
@@ -217,6 +260,10 @@ impl Host for Call<'_> {
             self.deleted.borrow_mut().push(path.to_owned());
         }
         held
+    }
+
+    fn found(&self, finding: Finding) {
+        self.found.borrow_mut().push(finding);
     }
 
     fn log(&self, _: Level, _: &str) {}

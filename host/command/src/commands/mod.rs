@@ -1,4 +1,5 @@
 mod extensions;
+mod index;
 mod init;
 mod locks;
 mod pull;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Status(status::Args),
     #[command(subcommand)]
     Locks(locks::Command),
+    #[command(subcommand)]
+    Index(index::Command),
 }
 
 /// What every subcommand works with.
@@ -63,5 +66,6 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Run(args) => run::run(&context, args).await,
         Command::Status(args) => status::run(&context, args).await,
         Command::Locks(command) => locks::run(&context, command).await,
+        Command::Index(command) => index::run(&context, command).await,
     }
 }

@@ -1,6 +1,7 @@
 //! One command at work: what it loads, the locks it holds, the calls it makes.
 
 mod held;
+mod index;
 mod locking;
 mod state;
 mod strict;

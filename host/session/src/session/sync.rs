@@ -43,7 +43,7 @@ impl Session {
         let cache_folder = self.repository.cache_folder();
         let (cache, extents) = (self.cache.clone(), extents(call));
         let incoming = Arc::new(self.blocking(move || cache.incoming(&extents)).await?);
-        let state = self.state_folder(call)?;
+        let state = self.state_folder(call, "")?;
         state.doubt().map_err(|source| Error::Folder {
             what: "the state folder",
             path: state.path.clone(),
@@ -100,7 +100,7 @@ impl Session {
             Some(scope) => vec![scope.folder().to_owned()],
             None => self.repository.config().roots.iter().map(ToString::to_string).collect(),
         };
-        let state = self.state_folder(call)?;
+        let state = self.state_folder(call, "")?;
         let pushed = Pushed {
             scope: call.scope.clone(),
             cache: self.repository.cache_folder(),
@@ -137,14 +137,16 @@ impl Session {
     }
 
     /// The extension's own folder for this remote and scope.
-    fn state_folder(&self, call: &Call) -> Result<StateFolder, Error> {
+    pub(super) fn state_folder(&self, call: &Call, kind: &str) -> Result<StateFolder, Error> {
         let name = match &call.scope {
-            Some(scope) => Digest::of(scope.as_str().as_bytes()).to_string().chars().take(32).collect(),
+            Some(scope) => {
+                Digest::of(scope.as_str().as_bytes()).to_string().chars().take(32).collect::<String>()
+            }
             None => "unscoped".to_owned(),
         };
         let cache = self.repository.cache_folder();
         let remote = cache.join(".lockkeeper").join("remotes").join(self.repository.remote());
-        let path = remote.join("state").join(name);
+        let path = remote.join("state").join(name + kind);
         StateFolder::open(path.clone()).map_err(|source| Error::Folder {
             what: "the state folder",
             path,
