@@ -18,12 +18,31 @@ use crate::grants::FolderAccess;
 use crate::limits::Limiter;
 use crate::network::{Requests, allows_socket};
 use crate::output::{Budget, Output};
+use crate::stepped::{Clocks, Files, Stepping};
 
 /// What the host's own interface works on, by direction.
 pub(crate) enum Work {
     Ask,
     Push { changes: Arc<[Change]>, next: usize },
-    Pull { incoming: Arc<Incoming>, deletions: u64 },
+    Pull { incoming: Arc<dyn Pulling>, deletions: u64 },
+}
+
+/// Says what a pull should bring, and takes in what the remote deleted.
+pub trait Pulling: Send + Sync {
+    /// Whether to bring the file with this path and digest.
+    fn wants(&self, path: &str, digest: &str) -> bool;
+    /// Takes in that the remote deleted a file; whether the cache holds it.
+    fn delete(&self, path: &str) -> bool;
+}
+
+impl Pulling for Incoming {
+    fn wants(&self, path: &str, digest: &str) -> bool {
+        Self::wants(self, path, digest)
+    }
+
+    fn delete(&self, path: &str) -> bool {
+        Self::delete(self, path)
+    }
 }
 
 /// The data of one call's store.
@@ -37,6 +56,7 @@ pub(crate) struct Guest {
     pub(crate) setting: Setting,
     pub(crate) log: Budget,
     pub(crate) work: Work,
+    pub(crate) stepping: Stepping,
 }
 
 /// A folder that a guest sees.
@@ -136,7 +156,50 @@ impl Guest {
             log: Budget::new("log", setting.limits.log),
             setting: setting.clone(),
             work,
+            stepping: Stepping::default(),
         })
+    }
+
+    /// For a call that is run step by step: folders in memory, virtual time, and random numbers from a seed.
+    pub(crate) fn stepping(setting: &Setting, denials: &Denials, work: Work, stepping: Stepping) -> Self {
+        let output = Budget::new("output", setting.limits.output);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(Output::new(LogLevel::Info, setting.events.clone(), output.clone()));
+        wasi.stderr(Output::new(LogLevel::Warn, setting.events.clone(), output));
+        wasi.allow_udp(false);
+        wasi.allow_tcp(false);
+        wasi.secure_random(stepping.random(1));
+        wasi.insecure_random(stepping.random(2));
+        wasi.insecure_random_seed(u128::from(stepping.seed));
+        Self {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            requests: Requests::new(Arc::new(setting.grants.clone()), denials.clone()),
+            table: ResourceTable::new(),
+            config: setting.config.iter().cloned().collect(),
+            limiter: Limiter::new(setting.limits.clone()),
+            log: Budget::new("log", setting.limits.log),
+            setting: setting.clone(),
+            work,
+            stepping,
+        }
+    }
+
+    pub(crate) fn virtual_clocks(&mut self) -> Clocks<'_> {
+        let Stepping { clock, gate, .. } = &self.stepping;
+        Clocks { clock: clock.clone(), gate: gate.clone(), table: &mut self.table }
+    }
+
+    pub(crate) fn memory_files(&mut self) -> Files<'_> {
+        let Stepping { clock, gate, mounts, denials, seed } = &self.stepping;
+        Files {
+            mounts,
+            gate: gate.clone(),
+            clock: clock.clone(),
+            denials: denials.clone(),
+            seed: *seed,
+            table: &mut self.table,
+        }
     }
 }
 

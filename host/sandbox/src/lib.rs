@@ -21,6 +21,7 @@ mod limits;
 mod network;
 mod output;
 mod since_v0_1_0;
+pub mod stepped;
 mod trace;
 
 pub use call::{Events, LogLevel, PullReport, Pulled, PushReport, Pushed, Setting};
@@ -28,6 +29,7 @@ pub use denial::Denial;
 pub use engine::{Sandbox, StartTimes};
 pub use error::{CallError, ComponentError, Failure, GuestError};
 pub use extension::{Declared, Extension};
+pub use guest::Pulling;
 pub use grants::{FolderAccess, FolderGrant, GrantError, Grants, HttpOrigin, TcpTarget};
 pub use identity::{ComponentDigest, Identity, inspect};
 pub use limits::{Bytes, Limits};
