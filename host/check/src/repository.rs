@@ -34,7 +34,11 @@ impl Repository {
     /// The files of the cache under a scope, or all of them.
     pub fn files_in(&self, scope: Option<&Scope>) -> Files {
         let inside = |path: &CachePath| scope.is_none_or(|scope| scope.contains(path));
-        self.files.iter().filter(|(path, _)| inside(path)).map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+        self.files
+            .iter()
+            .filter(|(path, _)| inside(path))
+            .map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect()
     }
 
     /// Writes a file of the cache, as a user's command would.
@@ -83,7 +87,8 @@ impl Repository {
 
     /// Takes over what a pull brought, except over local work that was not pushed.
     pub(crate) fn apply(&mut self, brought: &Files, deleted: &BTreeSet<CachePath>) {
-        let unpushed: BTreeSet<CachePath> = self.changes(None).iter().map(|change| change.path().clone()).collect();
+        let unpushed: BTreeSet<CachePath> =
+            self.changes(None).iter().map(|change| change.path().clone()).collect();
         for (path, bytes) in brought.iter().filter(|(path, _)| !unpushed.contains(*path)) {
             self.base.insert(path.clone(), Digest::of(bytes));
             self.files.insert(path.clone(), bytes.clone());
@@ -97,7 +102,9 @@ impl Repository {
     /// The cache as a guest sees it in a push.
     pub(crate) fn cache(&self, scope: Option<&Scope>) -> Result<Tree, Fault> {
         let mut tree = Tree::new(ROOM);
-        for (path, bytes) in self.files.iter().filter(|(path, _)| scope.is_none_or(|scope| scope.contains(path))) {
+        for (path, bytes) in
+            self.files.iter().filter(|(path, _)| scope.is_none_or(|scope| scope.contains(path)))
+        {
             tree.put(path.as_str(), bytes)?;
         }
         if let Some(scope) = scope {
@@ -140,7 +147,9 @@ impl Incoming {
     }
 
     fn asked(&self, path: &str) -> Option<CachePath> {
-        CachePath::parse(path).ok().filter(|path| self.scope.as_ref().is_none_or(|scope| scope.contains(path)))
+        CachePath::parse(path)
+            .ok()
+            .filter(|path| self.scope.as_ref().is_none_or(|scope| scope.contains(path)))
     }
 
     pub(crate) fn deleted(&self) -> BTreeSet<CachePath> {
@@ -180,7 +189,12 @@ mod tests {
         repository.write(&path("data/t/a/x"), "new");
         repository.delete(&path("data/t/a/y"));
         let base = |text: &str| Digest::of(text.as_bytes());
-        let written = Change::Written { path: path("data/t/a/x"), size: 3, digest: base("new"), base: Some(base("one")) };
+        let written = Change::Written {
+            path: path("data/t/a/x"),
+            size: 3,
+            digest: base("new"),
+            base: Some(base("one")),
+        };
         let deleted = Change::Deleted { path: path("data/t/a/y"), base: base("two") };
         assert_eq!(repository.changes(None), [written, deleted]);
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use lockkeeper_changes::Change;
 use lockkeeper_names::{CachePath, Scope};
 use lockkeeper_sandbox::stepped::{
-    Answered, Area, Clock, Directive, Injected, Mount, Next, Operation, ROOT, Running, SharedTree, Surroundings, Tree,
+    Answered, Area, Clock, Directive, Injected, Mount, Next, Operation, ROOT, Running, SharedTree,
+    Surroundings, Tree,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,8 @@ pub struct Run {
     pub events: Vec<Event>,
     /// How each guest ended.
     pub ends: Vec<End>,
+    /// The turns that were taken, each with the number of operations before it.
+    pub turns: Vec<(Turn, usize)>,
 }
 
 enum Phase {
@@ -117,7 +120,21 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
     let clock = Clock::default();
     clock.advance_to(world.time);
     let folders: Vec<Arc<Mount>> = world.folders.iter().map(|folder| Arc::new(folder.share())).collect();
-    let mut stage = Stage { subject, clock, folders, seed: world.next_seed(actors.len()), guests: Vec::new(), events: Vec::new() };
+    let loses_power = schedule.0.iter().any(|turn| matches!(turn.strike, Some(Strike::PowerLoss(_))));
+    if loses_power {
+        folders.iter().for_each(|folder| folder.tree.lock().remember());
+    }
+    let mut stage = Stage {
+        loses_power,
+        subject,
+        clock,
+        folders,
+        seed: world.next_seed(actors.len()),
+        instructions: world.instructions,
+        guests: Vec::new(),
+        events: Vec::new(),
+        turns: Vec::new(),
+    };
     for (number, actor) in actors.into_iter().enumerate() {
         let guest = stage.enter(number, actor);
         stage.guests.push(guest);
@@ -129,18 +146,22 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
     world.time = stage.clock.now();
     for (folder, mount) in world.folders.iter_mut().zip(&stage.folders) {
         folder.tree = mount.tree.lock().clone();
+        folder.tree.forget();
     }
     let ends = stage.guests.into_iter().map(Guest::end).collect();
-    Run { events: stage.events, ends }
+    Run { events: stage.events, ends, turns: stage.turns }
 }
 
 struct Stage<'a> {
+    loses_power: bool,
     subject: &'a Subject,
     clock: Clock,
     folders: Vec<Arc<Mount>>,
     seed: u64,
+    instructions: u64,
     guests: Vec<Guest>,
     events: Vec<Event>,
+    turns: Vec<(Turn, usize)>,
 }
 
 fn mount(tree: &SharedTree, root: u32, guest: String, writable: bool, watched: Option<Area>) -> Arc<Mount> {
@@ -155,7 +176,9 @@ impl Stage<'_> {
             Errand::Pull => Arc::default(),
         };
         let mut state = repository.state(scope.as_ref());
-        state.remember();
+        if self.loses_power {
+            state.remember();
+        }
         let state = SharedTree::new(state);
         let mut mounts = self.folders.clone();
         mounts.push(mount(&state, ROOT, "/state".to_owned(), true, Some(Area::State)));
@@ -164,7 +187,7 @@ impl Stage<'_> {
             mounts,
             clock: self.clock.clone(),
             seed: self.seed.wrapping_add(number as u64),
-            fuel: self.subject.settings.instructions,
+            fuel: self.instructions,
             events: Arc::new(Silent),
         };
         let mut incoming = None;
@@ -192,16 +215,28 @@ impl Stage<'_> {
             Ok(running) => (Some(running), Phase::NotBegun),
             Err(fault) => (None, Phase::Over(Err(Failure::Setup(fault.to_string())))),
         };
-        Guest { running, phase, scope, repository, changes, incoming, state, began: self.clock.now(), outage: None }
+        Guest {
+            running,
+            phase,
+            scope,
+            repository,
+            changes,
+            incoming,
+            state,
+            began: self.clock.now(),
+            outage: None,
+        }
     }
 
     /// Gives a guest its turn; a guest that is not there or is done has none.
     fn take(&mut self, turn: Turn) {
+        self.turns.push((turn, self.events.len()));
         self.go(turn.guest, turn.steps.unwrap_or(MOST_STEPS));
         let Some(guest) = self.guests.get_mut(turn.guest) else { return };
         match turn.strike {
             None => {}
-            _ if matches!(guest.phase, Phase::Over(_)) && !matches!(turn.strike, Some(Strike::PowerLoss(_))) => {}
+            _ if matches!(guest.phase, Phase::Over(_))
+                && !matches!(turn.strike, Some(Strike::PowerLoss(_))) => {}
             Some(Strike::Kill) => guest.kill(),
             Some(Strike::PowerLoss(loss)) => {
                 guest.kill();
@@ -236,7 +271,9 @@ impl Stage<'_> {
             self.poll(number, Running::begin);
         }
         for _ in 0..steps {
-            if !matches!(self.guests.get(number), Some(Guest { phase: Phase::Ready, .. })) || self.events.len() > MOST_STEPS {
+            if !matches!(self.guests.get(number), Some(Guest { phase: Phase::Ready, .. }))
+                || self.events.len() > MOST_STEPS
+            {
                 return;
             }
             self.step(number, Directive::Proceed);
@@ -244,13 +281,17 @@ impl Stage<'_> {
     }
 
     fn step(&mut self, number: usize, directive: Directive) {
-        let Some(guest) = self.guests.get(number).filter(|guest| matches!(guest.phase, Phase::Ready)) else { return };
+        let Some(guest) = self.guests.get(number).filter(|guest| matches!(guest.phase, Phase::Ready)) else {
+            return;
+        };
         let directive = match guest.outage {
             Some(fault) => guest
                 .running
                 .as_ref()
                 .filter(|running| {
-                    running.waits_for(|operation| operation.is_some_and(|operation| operation.faults.contains(&fault)))
+                    running.waits_for(|operation| {
+                        operation.is_some_and(|operation| operation.faults.contains(&fault))
+                    })
                 })
                 .map_or(directive, |_| Directive::Fail(fault)),
             None => directive,
@@ -270,7 +311,11 @@ impl Stage<'_> {
         }
     }
 
-    fn poll(&mut self, number: usize, poll: impl FnOnce(&mut Running) -> lockkeeper_sandbox::stepped::Stepped) {
+    fn poll(
+        &mut self,
+        number: usize,
+        poll: impl FnOnce(&mut Running) -> lockkeeper_sandbox::stepped::Stepped,
+    ) {
         let Some(guest) = self.guests.get_mut(number) else { return };
         let Some(running) = guest.running.as_mut() else { return };
         let stepped = poll(running);
@@ -291,8 +336,12 @@ impl Stage<'_> {
         loop {
             let mut busy = false;
             for number in 0..self.guests.len() {
-                if matches!(self.guests.get(number), Some(Guest { phase: Phase::NotBegun | Phase::Ready, .. })) {
+                if matches!(
+                    self.guests.get(number),
+                    Some(Guest { phase: Phase::NotBegun | Phase::Ready, .. })
+                ) {
                     busy = true;
+                    self.turns.push((Turn::all(number), self.events.len()));
                     self.go(number, PATIENCE);
                 }
             }
@@ -307,7 +356,10 @@ impl Stage<'_> {
                 _ => None,
             });
             match sleeping.min() {
-                Some((_, number)) => self.wake(number),
+                Some((_, number)) => {
+                    self.turns.push((Turn::all(number), self.events.len()));
+                    self.wake(number);
+                }
                 None => break,
             }
         }
@@ -333,10 +385,11 @@ impl Guest {
             Phase::Over(result) => result,
             _ => Err(Failure::Stuck),
         };
-        let instructions = self.running.as_ref().map_or(0, Running::fuel_used);
-        self.running = None;
+        let instructions = self.running.take().map_or(0, |running| running.fuel_used());
         let scope = self.scope.as_ref();
-        self.repository.keep_state(scope, self.state.lock().clone());
+        let mut state = self.state.lock().clone();
+        state.forget();
+        self.repository.keep_state(scope, state);
         let (mut brought, mut strays, mut deleted) = (Files::new(), BTreeSet::new(), BTreeSet::new());
         if let Some((incoming, staging)) = &self.incoming {
             for (path, bytes) in staging.lock().files(ROOT) {

@@ -140,7 +140,10 @@ impl FromStr for Schedule {
         let mut turns = Vec::new();
         for turn in text.split('.').filter(|turn| !turn.is_empty()) {
             let mut letters = turn.chars();
-            let guest = letters.next().filter(char::is_ascii_lowercase).ok_or_else(|| wrong("a turn begins with a letter"))?;
+            let guest = letters
+                .next()
+                .filter(char::is_ascii_lowercase)
+                .ok_or_else(|| wrong("a turn begins with a letter"))?;
             let rest = letters.as_str();
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let (steps, strike) = rest.split_at(digits);
@@ -187,7 +190,17 @@ mod tests {
 
     #[test]
     fn a_schedule_reads_back_as_it_is_shown() {
-        for text in ["", "a", "a12.b.a", "a5!", "a5!content.b", "b0!torn", "a3~io.b", "a3~~503", "a1~lost-answer.c7.b!journal"] {
+        for text in [
+            "",
+            "a",
+            "a12.b.a",
+            "a5!",
+            "a5!content.b",
+            "b0!torn",
+            "a3~io.b",
+            "a3~~503",
+            "a1~lost-answer.c7.b!journal",
+        ] {
             assert_eq!(text.parse::<Schedule>().unwrap().to_string(), text);
         }
         for text in ["1", "a?", "a5~nonsense", "A", "a99999999999999999999"] {

@@ -38,18 +38,21 @@ pub struct World {
     pub(crate) time: u64,
     seed: u64,
     calls: u64,
+    /// How many instructions each call may take, about.
+    pub instructions: u64,
 }
 
 impl World {
     /// An empty remote for what a subject is granted. The seed decides random numbers and the order of folders.
     pub fn new(subject: &Subject, seed: u64) -> Self {
         let grants = subject.settings().folders.iter();
-        let folders = grants.map(|grant| {
-            let mut tree = Tree::new(ROOM);
-            tree.remember();
-            Folder { guest: grant.guest.clone(), writable: grant.writable, tree }
+        let folders = grants.map(|grant| Folder {
+            guest: grant.guest.clone(),
+            writable: grant.writable,
+            tree: Tree::new(ROOM),
         });
-        Self { folders: folders.collect(), time: 0, seed, calls: 0 }
+        let instructions = subject.settings().instructions;
+        Self { folders: folders.collect(), time: 0, seed, calls: 0, instructions }
     }
 
     pub(crate) fn next_seed(&mut self, calls: usize) -> u64 {
@@ -57,11 +60,6 @@ impl World {
         (self.seed, self.calls).hash(&mut hasher);
         self.calls += calls as u64;
         hasher.finish()
-    }
-
-    /// Makes everything in the remote survive a power loss.
-    pub fn remember(&mut self) {
-        self.folders.iter_mut().for_each(|folder| folder.tree.remember());
     }
 
     /// A hash of everything in the remote.
@@ -74,12 +72,22 @@ impl World {
     }
 
     /// Pushes what changed in a repository, alone and to the end.
-    pub fn push(&mut self, subject: &Subject, repository: &mut Repository, scope: Option<&Scope>) -> Option<End> {
+    pub fn push(
+        &mut self,
+        subject: &Subject,
+        repository: &mut Repository,
+        scope: Option<&Scope>,
+    ) -> Option<End> {
         self.alone(subject, repository, |repository| Actor::push(repository, scope))
     }
 
     /// Pulls into a repository, alone and to the end.
-    pub fn pull(&mut self, subject: &Subject, repository: &mut Repository, scope: Option<&Scope>) -> Option<End> {
+    pub fn pull(
+        &mut self,
+        subject: &Subject,
+        repository: &mut Repository,
+        scope: Option<&Scope>,
+    ) -> Option<End> {
         self.alone(subject, repository, |repository| Actor::pull(repository, scope))
     }
 

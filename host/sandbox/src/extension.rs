@@ -167,9 +167,12 @@ pub(crate) fn conclude<T>(
         Ok(Err(error)) if denials.is_empty() => {
             Err(CallError::Reported { extension: extension(), call, error })
         }
-        Ok(Err(error)) => {
-            Err(CallError::Denied { extension: extension(), call, denials, reported: Some(error.to_string()) })
-        }
+        Ok(Err(error)) => Err(CallError::Denied {
+            extension: extension(),
+            call,
+            denials,
+            reported: Some(error.to_string()),
+        }),
         Err(error) => {
             let limits = &guest.setting.limits;
             let overflow = error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow);

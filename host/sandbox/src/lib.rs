@@ -29,7 +29,7 @@ pub use denial::Denial;
 pub use engine::{Sandbox, StartTimes};
 pub use error::{CallError, ComponentError, Failure, GuestError};
 pub use extension::{Declared, Extension};
-pub use guest::Pulling;
 pub use grants::{FolderAccess, FolderGrant, GrantError, Grants, HttpOrigin, TcpTarget};
+pub use guest::Pulling;
 pub use identity::{ComponentDigest, Identity, inspect};
 pub use limits::{Bytes, Limits};

@@ -105,7 +105,10 @@ pub struct Stepped {
 
 /// Makes the call itself.
 type Run = Box<
-    dyn for<'a> FnOnce(&'a Linked, &'a mut Store<Guest>) -> Pin<Box<dyn Future<Output = Answer<Answered>> + Send + 'a>>
+    dyn for<'a> FnOnce(
+            &'a Linked,
+            &'a mut Store<Guest>,
+        ) -> Pin<Box<dyn Future<Output = Answer<Answered>> + Send + 'a>>
         + Send,
 >;
 
@@ -145,7 +148,12 @@ impl Stepper {
         let (component, _) = component(&engine, compiled, bytes, &identity.digest)?;
         let pre = linker.instantiate_pre(&component).map_err(unloadable)?;
         let linked = Linked::new(pre, identity.exports_capabilities).map_err(unloadable)?;
-        Ok(Self { engine, identity: Arc::new(identity.clone()), linked: Arc::new(linked), limits: limits.clone() })
+        Ok(Self {
+            engine,
+            identity: Arc::new(identity.clone()),
+            linked: Arc::new(linked),
+            limits: limits.clone(),
+        })
     }
 
     /// Who the extension is.
@@ -155,9 +163,14 @@ impl Stepper {
 
     /// Begins to ask for the extension's promises.
     pub fn capabilities(&self, around: Surroundings) -> Running {
-        self.start("capabilities", around, Work::Ask, Box::new(|linked, store| {
-            Box::pin(async { Ok(Ok(Answered::Declared(linked.scoped_sync(store).await?))) })
-        }))
+        self.start(
+            "capabilities",
+            around,
+            Work::Ask,
+            Box::new(|linked, store| {
+                Box::pin(async { Ok(Ok(Answered::Declared(linked.scoped_sync(store).await?))) })
+            }),
+        )
     }
 
     /// Begins a push. A report that doesn't account for each change is an error.
@@ -166,16 +179,23 @@ impl Stepper {
         let scope = scope.map(ToString::to_string);
         let work = Work::Push { changes, next: 0 };
         let identity = self.identity.clone();
-        let mut running = self.start("push", around, work, Box::new(move |linked, store| {
-            Box::pin(async move {
-                let answer = linked.push(store, scope, written, deleted).await?;
-                Ok(answer.map(Answered::Pushed))
-            })
-        }));
+        let mut running = self.start(
+            "push",
+            around,
+            work,
+            Box::new(move |linked, store| {
+                Box::pin(async move {
+                    let answer = linked.push(store, scope, written, deleted).await?;
+                    Ok(answer.map(Answered::Pushed))
+                })
+            }),
+        );
         let pushing = running.future;
         running.future = Box::pin(async move {
             match pushing.await? {
-                Answered::Pushed(report) => account(&identity, report, written, deleted).map(Answered::Pushed),
+                Answered::Pushed(report) => {
+                    account(&identity, report, written, deleted).map(Answered::Pushed)
+                }
                 other => Ok(other),
             }
         });
@@ -186,9 +206,14 @@ impl Stepper {
     pub fn pull(&self, around: Surroundings, scope: Option<&Scope>, pulling: Arc<dyn Pulling>) -> Running {
         let scope = scope.map(ToString::to_string);
         let work = Work::Pull { incoming: pulling, deletions: 0 };
-        self.start("pull", around, work, Box::new(move |linked, store| {
-            Box::pin(async move { Ok(linked.pull(store, scope).await?.map(Answered::Pulled)) })
-        }))
+        self.start(
+            "pull",
+            around,
+            work,
+            Box::new(move |linked, store| {
+                Box::pin(async move { Ok(linked.pull(store, scope).await?.map(Answered::Pulled)) })
+            }),
+        )
     }
 
     fn start(&self, name: &'static str, around: Surroundings, work: Work, run: Run) -> Running {

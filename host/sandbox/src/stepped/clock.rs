@@ -122,7 +122,8 @@ impl monotonic_clock::Host for Clocks<'_> {
 
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
         let (gate, clock) = (self.gate.clone(), self.clock.clone());
-        let deadline = self.table.push(Deadline { at: clock.quiet().saturating_add(duration), clock, gate })?;
+        let deadline =
+            self.table.push(Deadline { at: clock.quiet().saturating_add(duration), clock, gate })?;
         subscribe(self.table, deadline)
     }
 }

@@ -98,7 +98,16 @@ impl<'a> Intent<'a> {
     fn new(call: &'static str, handle: &'a Handle, below: &str) -> Self {
         let path = handle.named(below);
         let faults = READ_FAULTS;
-        Self { call, handle, path, other: None, detail: String::new(), changes: false, faults, tearable: false }
+        Self {
+            call,
+            handle,
+            path,
+            other: None,
+            detail: String::new(),
+            changes: false,
+            faults,
+            tearable: false,
+        }
     }
 
     fn changing(mut self) -> Self {
@@ -126,11 +135,16 @@ struct Effect<R> {
 
 impl<R> Effect<R> {
     fn reading(value: R, gave: impl Into<String>, path: &str, reach: Reach) -> Self {
-        Self { value, gave: gave.into(), touches: vec![Touch { path: path.to_owned(), reach, writes: false }] }
+        Self {
+            value,
+            gave: gave.into(),
+            touches: vec![Touch { path: path.to_owned(), reach, writes: false }],
+        }
     }
 
     fn writing(value: R, paths: &[(&str, Reach)]) -> Self {
-        let touch = |(path, reach): &(&str, Reach)| Touch { path: (*path).to_owned(), reach: *reach, writes: true };
+        let touch =
+            |(path, reach): &(&str, Reach)| Touch { path: (*path).to_owned(), reach: *reach, writes: true };
         Self { value, gave: String::new(), touches: paths.iter().map(touch).collect() }
     }
 }
@@ -174,7 +188,8 @@ impl Work {
                 operation.performed = Performed::Done(effect.gave.clone());
             }
             Err(fault) => {
-                operation.touches = [Some(&intent.path), intent.other.as_ref()].into_iter().flatten().map(touch).collect();
+                operation.touches =
+                    [Some(&intent.path), intent.other.as_ref()].into_iter().flatten().map(touch).collect();
                 operation.performed = Performed::Failed(fault.name().to_owned());
                 if directive == Directive::Tear {
                     operation.touches.iter_mut().for_each(|touch| touch.writes = true);
@@ -187,35 +202,43 @@ impl Work {
 
     fn note(&self, call: &str, path: &str, fault: Option<&Fault>) {
         if fault == Some(&Fault::NotPermitted) {
-            self.denials.add(Denial::File { operation: call.to_owned(), path: path.escape_debug().to_string() });
+            self.denials
+                .add(Denial::File { operation: call.to_owned(), path: path.escape_debug().to_string() });
         }
     }
 
     pub(super) async fn read(&self, handle: &Handle, offset: u64, most: usize) -> Result<Vec<u8>, Fault> {
         let intent = Intent::new("read", handle, "");
-        self.clone().act(intent, |_| {
-            if !handle.read {
-                return Err(Fault::NotPermitted);
-            }
-            let bytes = handle.tree().read(handle.node, offset, most)?;
-            let gave = format!("{} bytes", bytes.len());
-            Ok(Effect::reading(bytes, gave, &handle.path, Reach::Itself))
-        })
-        .await
+        self.clone()
+            .act(intent, |_| {
+                if !handle.read {
+                    return Err(Fault::NotPermitted);
+                }
+                let bytes = handle.tree().read(handle.node, offset, most)?;
+                let gave = format!("{} bytes", bytes.len());
+                Ok(Effect::reading(bytes, gave, &handle.path, Reach::Itself))
+            })
+            .await
     }
 
-    pub(super) async fn write(&self, handle: &Handle, offset: Option<u64>, bytes: &Bytes) -> Result<(), Fault> {
+    pub(super) async fn write(
+        &self,
+        handle: &Handle,
+        offset: Option<u64>,
+        bytes: &Bytes,
+    ) -> Result<(), Fault> {
         let mut intent = Intent::new("write", handle, "").changing().detail(format!("{} bytes", bytes.len()));
         intent.tearable = bytes.len() > 1;
-        self.clone().act(intent, |torn| {
-            if !handle.write {
-                return Err(Fault::NotPermitted);
-            }
-            let bytes = if torn { bytes.slice(..bytes.len() / 2) } else { bytes.clone() };
-            handle.tree().write(handle.node, offset, &bytes, self.clock.quiet())?;
-            Ok(Effect::writing((), &[(&handle.path, Reach::Itself)]))
-        })
-        .await
+        self.clone()
+            .act(intent, |torn| {
+                if !handle.write {
+                    return Err(Fault::NotPermitted);
+                }
+                let bytes = if torn { bytes.slice(..bytes.len() / 2) } else { bytes.clone() };
+                handle.tree().write(handle.node, offset, &bytes, self.clock.quiet())?;
+                Ok(Effect::writing((), &[(&handle.path, Reach::Itself)]))
+            })
+            .await
     }
 }
 
@@ -477,7 +500,12 @@ impl types::HostDescriptor for Files<'_> {
         found.await.map(stat).map_err(fs_error)
     }
 
-    async fn stat_at(&mut self, fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::DescriptorStat> {
+    async fn stat_at(
+        &mut self,
+        fd: Fd,
+        flags: types::PathFlags,
+        path: String,
+    ) -> FsResult<types::DescriptorStat> {
         let handle = self.handle(&fd)?;
         let found = self.work().act(Intent::new("stat", &handle, &path), |_| {
             let tree = handle.tree();

@@ -56,7 +56,9 @@ impl Touch {
         match self.reach {
             _ if rest.is_empty() || rest == "/" => true,
             Reach::Itself => false,
-            Reach::Entries => rest.strip_prefix('/').is_some_and(|name| !name.trim_end_matches('/').contains('/')),
+            Reach::Entries => {
+                rest.strip_prefix('/').is_some_and(|name| !name.trim_end_matches('/').contains('/'))
+            }
             Reach::Below | Reach::Prefix => rest.starts_with('/'),
         }
     }
@@ -187,7 +189,8 @@ impl Gate {
     pub(super) fn grant(&self, directive: Directive) {
         let mut state = self.state();
         state.granted = state.waiting.is_some().then_some(directive);
-        state.last = state.waiting.as_ref().map(|(_, operation)| (operation.call.clone(), operation.path.clone()));
+        state.last =
+            state.waiting.as_ref().map(|(_, operation)| (operation.call.clone(), operation.path.clone()));
         state.sleeping = None;
         state.performed = None;
     }

@@ -171,6 +171,11 @@ impl Tree {
         self.durable = Some(Arc::new(self.nodes.clone()));
     }
 
+    /// Keeps that no longer; it has its price.
+    pub fn forget(&mut self) {
+        self.durable = None;
+    }
+
     /// Takes away what was not synced. A tree that doesn't [remember](Self::remember) stays as it is.
     pub fn lose_power(&mut self, loss: Loss) {
         let Some(names) = &self.durable else { return };
@@ -322,7 +327,13 @@ impl Tree {
     }
 
     /// Makes a symbolic link.
-    pub fn create_link(&mut self, parent: NodeId, name: &str, target: &str, now: u64) -> Result<NodeId, Fault> {
+    pub fn create_link(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        target: &str,
+        now: u64,
+    ) -> Result<NodeId, Fault> {
         self.create(parent, name, Content::Link(target.to_owned()), now)
     }
 
@@ -397,9 +408,9 @@ impl Tree {
     /// Whether `id` is `above` or lies somewhere below it.
     fn lies_below(&self, id: NodeId, above: NodeId) -> bool {
         id == above
-            || self
-                .folder(above)
-                .is_ok_and(|entries| entries.values().any(|entry| self.folder(*entry).is_ok() && self.lies_below(id, *entry)))
+            || self.folder(above).is_ok_and(|entries| {
+                entries.values().any(|entry| self.folder(*entry).is_ok() && self.lies_below(id, *entry))
+            })
     }
 
     /// The entries of a folder, sorted by name.
