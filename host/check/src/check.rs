@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, Counts, NoProgress, Options, Outcome, Progress};
 use crate::finding::{Finding, Replay, SuiteName};
-use crate::interleave;
 use crate::subject::Subject;
+use crate::{crash, fault, interleave};
 
 /// A part of a check.
 pub trait Suite {
@@ -129,26 +129,37 @@ impl<'a> Check<'a> {
 }
 
 fn all_suites() -> Vec<Box<dyn Suite>> {
-    vec![Box::new(Interleave)]
+    let explored =
+        |name, share, run, replay| -> Box<dyn Suite> { Box::new(Explored { name, share, run, replay }) };
+    vec![
+        explored(SuiteName::Interleave, 0.5, interleave::interleave, interleave::replay),
+        explored(SuiteName::Crash, 0.5, crash::crash, crash::replay),
+        explored(SuiteName::Fault, 0.8, fault::fault, fault::replay),
+    ]
 }
 
-/// Two guests in every order.
-struct Interleave;
+/// A suite over the explorer.
+struct Explored {
+    name: SuiteName,
+    share: f64,
+    run: fn(&mut Bench<'_>) -> Outcome,
+    replay: fn(&mut Bench<'_>, &Replay) -> Result<Option<Finding>, String>,
+}
 
-impl Suite for Interleave {
+impl Suite for Explored {
     fn name(&self) -> SuiteName {
-        SuiteName::Interleave
+        self.name
     }
 
     fn share(&self) -> f64 {
-        0.5
+        self.share
     }
 
     fn run(&self, bench: &mut Bench<'_>) -> Outcome {
-        interleave::interleave(bench)
+        (self.run)(bench)
     }
 
     fn replay(&self, bench: &mut Bench<'_>, replay: &Replay) -> Result<Option<Finding>, String> {
-        interleave::replay(bench, replay)
+        (self.replay)(bench, replay)
     }
 }

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::repository::{Files, Repository};
 
 /// How many files each push has, unless a finding is being made smaller.
-pub(crate) const FILES: usize = 3;
+pub(crate) const FILES: usize = 2;
 
 /// What the second guest does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +137,15 @@ fn children(run: &Run, schedule: &Schedule, reduced: bool) -> Vec<Schedule> {
     }
     found.reverse();
     found
+}
+
+/// After how many of its operations a guest can be stopped where that matters, in a run that it begins.
+pub(crate) fn points(run: &Run, guest: usize) -> Vec<usize> {
+    let schedule = Schedule(vec![Turn::all(guest)]);
+    let first = |schedule: &Schedule| {
+        schedule.0.first().filter(|turn| turn.guest == guest).and_then(|turn| turn.steps)
+    };
+    children(run, &schedule, true).iter().filter_map(first).collect()
 }
 
 impl Exploration {

@@ -2,7 +2,9 @@
 
 mod bench;
 mod check;
+mod crash;
 mod failure;
+mod fault;
 mod finding;
 mod interleave;
 mod judge;

@@ -247,8 +247,10 @@ impl Stage<'_> {
             }
             Some(Strike::Tear) => {
                 self.step(turn.guest, Directive::Tear);
+                // However it took the half that failed: it was not there any more to say so.
                 if let Some(guest) = self.guests.get_mut(turn.guest) {
-                    guest.kill();
+                    guest.running = None;
+                    guest.phase = Phase::Over(Err(Failure::Killed));
                 }
             }
             Some(Strike::Fail(fault)) => {
