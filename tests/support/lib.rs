@@ -8,6 +8,9 @@
     reason = "test code"
 )]
 
+pub mod proxy;
+pub mod servers;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

@@ -31,6 +31,8 @@ enum Second {
     Pull,
     /// Pulls everything.
     PullAll,
+    /// Pushes another scope, while a third guest pulls everything.
+    PushAndPull,
 }
 
 impl Second {
@@ -39,7 +41,21 @@ impl Second {
             Self::Push => "push",
             Self::Pull => "pull",
             Self::PullAll => "pull-all",
+            Self::PushAndPull => "push-and-pull",
         }
+    }
+
+    /// How many guests push; if there is a reader, it is the one after them.
+    fn pushes(self) -> usize {
+        match self {
+            Self::Push | Self::PushAndPull => 2,
+            Self::Pull | Self::PullAll => 1,
+        }
+    }
+
+    /// The most preemptions that are worth their time: a third guest makes many more places for them.
+    fn most_preemptions(self) -> usize {
+        if self == Self::PushAndPull { 1 } else { usize::MAX }
     }
 }
 
@@ -50,7 +66,7 @@ struct Scenario {
     second: Second,
 }
 
-const SCENARIOS: [Scenario; 8] = {
+const SCENARIOS: [Scenario; 9] = {
     const fn of(start: Start, second: Second) -> Scenario {
         Scenario { start, second }
     }
@@ -63,6 +79,7 @@ const SCENARIOS: [Scenario; 8] = {
         of(Start::Deletion, Second::Pull),
         of(Start::Empty, Second::Pull),
         of(Start::Deletion, Second::PullAll),
+        of(Start::Deletion, Second::PushAndPull),
     ]
 };
 
@@ -79,12 +96,21 @@ impl Scenario {
         let scope = |scope: &Option<lockkeeper_names::Scope>| {
             scope.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string)
         };
-        let second = match self.second {
-            Second::Push => format!("b pushes {}", scope(&setup.scopes[1])),
-            Second::Pull => format!("b pulls {} into an empty cache", scope(&setup.scopes[0])),
-            Second::PullAll => "b pulls everything into an empty cache".to_owned(),
-        };
-        vec![format!("a pushes {}", scope(&setup.scopes[0])), second]
+        let mut guests = vec![format!("a pushes {}", scope(&setup.scopes[0]))];
+        if self.second.pushes() == 2 {
+            guests.push(format!("b pushes {}", scope(&setup.scopes[1])));
+        }
+        let reader = crate::schedule::letter(guests.len());
+        match self.second {
+            Second::Push => {}
+            Second::Pull => {
+                guests.push(format!("{reader} pulls {} into an empty cache", scope(&setup.scopes[0])))
+            }
+            Second::PullAll | Second::PushAndPull => {
+                guests.push(format!("{reader} pulls everything into an empty cache"));
+            }
+        }
+        guests
     }
 }
 
@@ -158,12 +184,16 @@ impl Exploration {
     fn actors(&self) -> Vec<Actor> {
         let [a, b] = &self.setup.repositories;
         let [scope_a, scope_b] = &self.setup.scopes;
-        let second = match self.scenario.second {
-            Second::Push => Actor::push(b.clone(), scope_b.as_ref()),
-            Second::Pull => Actor::pull(Repository::new(), scope_a.as_ref()),
-            Second::PullAll => Actor::pull(Repository::new(), None),
-        };
-        vec![Actor::push(a.clone(), scope_a.as_ref()), second]
+        let mut actors = vec![Actor::push(a.clone(), scope_a.as_ref())];
+        if self.scenario.second.pushes() == 2 {
+            actors.push(Actor::push(b.clone(), scope_b.as_ref()));
+        }
+        match self.scenario.second {
+            Second::Push => {}
+            Second::Pull => actors.push(Actor::pull(Repository::new(), scope_a.as_ref())),
+            Second::PullAll | Second::PushAndPull => actors.push(Actor::pull(Repository::new(), None)),
+        }
+        actors
     }
 
     /// Runs a schedule and judges what came of it.
@@ -180,13 +210,8 @@ impl Exploration {
         for (number, end) in run.ends.iter().enumerate() {
             self.end_is_fine(number, end)?;
         }
-        let pushes = match self.scenario.second {
-            Second::Push => 2,
-            Second::Pull | Second::PullAll => {
-                self.reader_is_fine(subject, run)?;
-                1
-            }
-        };
+        self.reader_is_fine(subject, run)?;
+        let pushes = self.scenario.second.pushes();
         let done: Vec<bool> = run.ends.iter().take(pushes).map(|end| end.result.is_ok()).collect();
         let key = (world.fingerprint(), done.clone());
         if let Some(known) = self.judged.get(&key) {
@@ -204,12 +229,8 @@ impl Exploration {
             Err(Failure::Retry(_)) => Ok(()),
             Err(failure) => {
                 let rule = if failure.is_reported() { Rule::PushFailed } else { Rule::Unclear };
-                let rule = if number == 1 && self.scenario.second != Second::Push && rule == Rule::PushFailed
-                {
-                    Rule::PullFailed
-                } else {
-                    rule
-                };
+                let reads = number >= self.scenario.second.pushes();
+                let rule = if reads && rule == Rule::PushFailed { Rule::PullFailed } else { rule };
                 Err(Violation::new(rule, format!("{guest} fails: {failure}"), Vec::new()))
             }
             Ok(answer @ Answered::Pushed(_)) => match self.alone.get(number) {
@@ -225,18 +246,24 @@ impl Exploration {
 
     /// Who pulls meanwhile gets the old or the new state of each model.
     fn reader_is_fine(&self, subject: &Subject, run: &Run) -> Result<(), Violation> {
-        let Some(End { result: Ok(_), repository, .. }) = run.ends.get(1) else { return Ok(()) };
-        let own = crate::scenario::scope(0)
-            .map_err(|error| Violation::new(Rule::Contract, error.to_string(), Vec::new()))?;
-        let (mine, others): (Files, Files) =
-            repository.files().clone().into_iter().partition(|(path, _)| own.contains(path));
-        old_or_new(subject, &mine, &self.setup.before[0], &self.setup.after[0])?;
-        if self.scenario.second == Second::PullAll {
-            let mut expected = self.setup.before[1].clone();
-            expected.extend(self.setup.before[2].clone());
-            compare(&others, &expected)?;
+        let reader = run.ends.get(self.scenario.second.pushes());
+        let Some(End { result: Ok(_), repository, .. }) = reader else { return Ok(()) };
+        let scope = |model| {
+            crate::scenario::scope(model)
+                .map_err(|error| Violation::new(Rule::Contract, error.to_string(), Vec::new()))
+        };
+        let own = [scope(0)?, scope(1)?];
+        let files = repository.files().clone();
+        let (mine, files): (Files, Files) = files.into_iter().partition(|(path, _)| own[0].contains(path));
+        let (others, third): (Files, Files) = files.into_iter().partition(|(path, _)| own[1].contains(path));
+        let Setup { before, after, .. } = &self.setup;
+        old_or_new(subject, &mine, &before[0], &after[0])?;
+        match self.scenario.second {
+            Second::Push | Second::Pull => return Ok(()),
+            Second::PullAll => compare(&others, &before[1])?,
+            Second::PushAndPull => old_or_new(subject, &others, &before[1], &after[1])?,
         }
-        Ok(())
+        compare(&third, &before[2])
     }
 
     /// In the end everything has to be there, and pushing has to go on as ever.
@@ -310,7 +337,7 @@ fn explore(
             Err(SetupFailed { failure }) => return Ok(Some(setup_finding(bench, *scenario, &failure))),
         };
         let mut most = 0;
-        for first in 0..2 {
+        for first in 0..exploration.actors().len() {
             let schedule = Schedule(vec![Turn::all(first)]);
             let (run, verdict) = exploration.try_schedule(bench, &schedule);
             if let Err(violation) = verdict {
@@ -354,7 +381,7 @@ fn explore(
             if let Err(violation) = verdict {
                 return Ok(Some(exploration.finding(bench, &schedule, &run, violation)));
             }
-            if expand && preempted < preemptions {
+            if expand && preempted < preemptions.min(exploration.scenario.second.most_preemptions()) {
                 next.extend(children(&run, &schedule, true).into_iter().map(|schedule| Candidate {
                     exploration: number,
                     schedule,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use lockkeeper_changes::Change;
 use lockkeeper_names::{CachePath, Scope};
 use lockkeeper_sandbox::stepped::{
-    Answered, Area, Clock, Directive, Injected, Mount, Next, Operation, ROOT, Running, SharedTree,
+    Answered, Area, Clock, Directive, Endpoint, Injected, Mount, Next, Operation, ROOT, Running, SharedTree,
     Surroundings, Tree,
 };
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,11 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
     clock.advance_to(world.time);
     let folders: Vec<Arc<Mount>> = world.folders.iter().map(|folder| Arc::new(folder.share())).collect();
     let loses_power = schedule.0.iter().any(|turn| matches!(turn.strike, Some(Strike::PowerLoss(_))));
+    let mut endpoints: Vec<Arc<dyn Endpoint>> = Vec::new();
+    for (store, state) in &world.stores {
+        store.restore(state);
+        endpoints.push(store.clone());
+    }
     if loses_power {
         folders.iter().for_each(|folder| folder.tree.lock().remember());
     }
@@ -129,6 +134,7 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
         subject,
         clock,
         folders,
+        endpoints,
         seed: world.next_seed(actors.len()),
         instructions: world.instructions,
         guests: Vec::new(),
@@ -148,6 +154,9 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
         folder.tree = mount.tree.lock().clone();
         folder.tree.forget();
     }
+    for (store, state) in &mut world.stores {
+        *state = store.state();
+    }
     let ends = stage.guests.into_iter().map(Guest::end).collect();
     Run { events: stage.events, ends, turns: stage.turns }
 }
@@ -157,6 +166,7 @@ struct Stage<'a> {
     subject: &'a Subject,
     clock: Clock,
     folders: Vec<Arc<Mount>>,
+    endpoints: Vec<Arc<dyn Endpoint>>,
     seed: u64,
     instructions: u64,
     guests: Vec<Guest>,
@@ -185,6 +195,7 @@ impl Stage<'_> {
         let around = |mounts| Surroundings {
             config: self.subject.settings.config.clone(),
             mounts,
+            endpoints: self.endpoints.clone(),
             clock: self.clock.clone(),
             seed: self.seed.wrapping_add(number as u64),
             fuel: self.instructions,

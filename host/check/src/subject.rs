@@ -5,6 +5,7 @@ use lockkeeper_sandbox::stepped::{Answered, Clock, Directive, Next, Stepper, Sur
 use lockkeeper_sandbox::{ComponentError, Events, Identity, Limits, LogLevel, inspect};
 
 use crate::failure::Failure;
+use crate::store::{Live, Protocol, State, StoreGrant};
 
 /// A folder that the extension is granted; in a check it is one in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub config: Vec<(String, String)>,
     /// The folders that it reaches, all empty at first.
     pub folders: Vec<FolderGrant>,
+    /// The object stores that it reaches, all empty at first.
+    pub stores: Vec<StoreGrant>,
     /// What a call may use.
     pub limits: Limits,
     /// How many instructions a call may take, about.
@@ -34,9 +37,16 @@ impl Settings {
         Self {
             config: vec![("root".to_owned(), "/remote".to_owned())],
             folders: vec![FolderGrant { guest: "/remote".to_owned(), writable: true }],
+            stores: Vec::new(),
             limits: Limits::default(),
             instructions: DEFAULT_INSTRUCTIONS,
         }
+    }
+
+    /// An empty bucket as the remote; the configuration is the extension's own affair.
+    pub fn store(protocol: Protocol, origin: &str, bucket: &str) -> Self {
+        let store = StoreGrant { protocol, origin: origin.to_owned(), bucket: bucket.to_owned() };
+        Self { config: Vec::new(), folders: Vec::new(), stores: vec![store], ..Self::folder() }
     }
 
     /// Sets one value of the configuration.
@@ -55,6 +65,8 @@ pub const DEFAULT_INSTRUCTIONS: u64 = 4_000_000_000;
 pub struct Subject {
     pub(crate) stepper: Stepper,
     pub(crate) settings: Settings,
+    /// The stores, each with its state when it is empty.
+    pub(crate) stores: Vec<(Arc<Live>, State)>,
     declared: Result<Option<bool>, Failure>,
 }
 
@@ -66,6 +78,7 @@ impl Subject {
         let around = Surroundings {
             config: settings.config.clone(),
             mounts: Vec::new(),
+            endpoints: Vec::new(),
             clock: Clock::default(),
             seed: 0,
             fuel: settings.instructions,
@@ -83,7 +96,14 @@ impl Subject {
             }
         };
         drop(asked);
-        Ok(Self { stepper, settings, declared })
+        let empty = |live: Arc<Live>| {
+            let state = live.state();
+            (live, state)
+        };
+        let stores =
+            settings.stores.iter().map(|grant| Live::new(grant).map(empty)).collect::<Result<_, _>>();
+        let stores = stores.map_err(|problem| ComponentError::Unloadable { problem })?;
+        Ok(Self { stepper, settings, stores, declared })
     }
 
     /// Who the extension is.

@@ -1,4 +1,5 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use lockkeeper_names::Scope;
 use lockkeeper_sandbox::stepped::{Area, Mount, ROOT, SharedTree, Tree};
@@ -6,6 +7,7 @@ use lockkeeper_sandbox::stepped::{Area, Mount, ROOT, SharedTree, Tree};
 use crate::repository::Repository;
 use crate::run::{Actor, End, run};
 use crate::schedule::Schedule;
+use crate::store::{Live, State};
 use crate::subject::Subject;
 
 /// Room for each folder of the remote, in bytes.
@@ -31,15 +33,22 @@ impl Folder {
 }
 
 /// A remote, in memory. A clone of it is a world of its own.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct World {
     /// The folders that were granted.
     pub folders: Vec<Folder>,
+    pub(crate) stores: Vec<(Arc<Live>, State)>,
     pub(crate) time: u64,
     seed: u64,
     calls: u64,
     /// How many instructions each call may take, about.
     pub instructions: u64,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("folders", &self.folders).finish_non_exhaustive()
+    }
 }
 
 impl World {
@@ -52,7 +61,8 @@ impl World {
             tree: Tree::new(ROOM),
         });
         let instructions = subject.settings().instructions;
-        Self { folders: folders.collect(), time: 0, seed, calls: 0, instructions }
+        let stores = subject.stores.iter().map(|(store, empty)| (store.clone(), empty.clone())).collect();
+        Self { folders: folders.collect(), stores, time: 0, seed, calls: 0, instructions }
     }
 
     pub(crate) fn next_seed(&mut self, calls: usize) -> u64 {
@@ -67,6 +77,9 @@ impl World {
         let mut hasher = DefaultHasher::new();
         for folder in &self.folders {
             (&folder.guest, folder.tree.fingerprint()).hash(&mut hasher);
+        }
+        for (store, state) in &self.stores {
+            store.fingerprint(state, &mut hasher);
         }
         hasher.finish()
     }

@@ -57,12 +57,7 @@ impl Sandbox {
         config.async_stack_size(stack.saturating_add(1 << 20));
         let engine = Engine::new(&config).map_err(failed)?;
 
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
-        wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut Guest| (&guest.config).into())
-            .map_err(failed)?;
-        since_v0_1_0::add_to_linker(&mut linker).map_err(failed)?;
+        let linker = linker(&engine).map_err(failed)?;
 
         let ticker = Arc::new(());
         tick(&engine, Arc::downgrade(&ticker));
@@ -98,6 +93,19 @@ impl Sandbox {
         let pre = self.linker.instantiate_pre(component).map_err(unloadable)?;
         since_v0_1_0::Linked::new(pre, identity.exports_capabilities).map_err(unloadable)
     }
+}
+
+/// Everything that an extension may import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let mut tls = wasmtime_wasi_tls::p2::LinkOptions::default();
+    tls.tls(true);
+    wasmtime_wasi_tls::p2::add_to_linker(&mut linker, &tls)?;
+    wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut Guest| (&guest.config).into())?;
+    since_v0_1_0::add_to_linker(&mut linker)?;
+    Ok(linker)
 }
 
 /// Finds compiled code for a component, or compiles it and keeps the result; says whether it was found.

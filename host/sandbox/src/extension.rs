@@ -11,8 +11,9 @@ use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
 use crate::identity::Identity;
-use crate::since_v0_1_0::{Answer, Linked};
+use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
+use crate::trouble::Trouble;
 
 /// How long a guest that was asked to stop may take to clean up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -94,7 +95,7 @@ impl Extension {
         let scope = pushed.scope.as_ref().map(ToString::to_string);
         let report = self
             .call("push", guest, &denials, async |store| {
-                self.linked.push(store, scope, written, deleted).await
+                self.linked.push(store, Options { scope, written, deleted, fence: pushed.fence }).await
             })
             .await?;
         account(&self.identity, report, written, deleted)
@@ -108,8 +109,20 @@ impl Extension {
         self.call("pull", guest, &denials, async |store| self.linked.pull(store, scope).await).await
     }
 
-    /// Runs one call in a fresh store, within its limits, until it ends, is asked to stop, or runs out of time.
+    /// Runs one call, and keeps what the guest was told in confidence out of its failure.
     async fn call<T>(
+        &self,
+        name: &'static str,
+        guest: Guest,
+        denials: &Denials,
+        run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
+    ) -> Result<T, CallError> {
+        let secrets = guest.setting.secrets.clone();
+        self.bounded(name, guest, denials, run).await.map_err(|error| error.without(&secrets))
+    }
+
+    /// Runs one call in a fresh store, within its limits, until it ends, is asked to stop, or runs out of time.
+    async fn bounded<T>(
         &self,
         name: &'static str,
         guest: Guest,
@@ -158,21 +171,25 @@ pub(crate) fn conclude<T>(
     host_call: Option<String>,
 ) -> Result<T, CallError> {
     let extension = || Box::new(identity.clone());
-    let denials = denials.take();
+    let (denials, troubles) = (denials.take(), denials.take_troubles());
+    // What the remote itself said is the guest's to report.
+    let (verdicts, troubles): (Vec<_>, Vec<_>) = troubles.into_iter().partition(Trouble::is_verdict);
     match answer {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(GuestError::Conflict(paths))) => {
-            Err(CallError::Reported { extension: extension(), call, error: GuestError::Conflict(paths) })
+        Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => {
+            Err(CallError::Reported { extension: extension(), call, error, troubles: verdicts })
+        }
+        Ok(Err(error)) if denials.is_empty() && troubles.is_empty() => {
+            Err(CallError::Reported { extension: extension(), call, error, troubles: verdicts })
         }
         Ok(Err(error)) if denials.is_empty() => {
-            Err(CallError::Reported { extension: extension(), call, error })
+            let reported = Some(error.to_string());
+            Err(CallError::Hindered { extension: extension(), call, troubles, reported })
         }
-        Ok(Err(error)) => Err(CallError::Denied {
-            extension: extension(),
-            call,
-            denials,
-            reported: Some(error.to_string()),
-        }),
+        Ok(Err(error)) => {
+            let reported = Some(error.to_string());
+            Err(CallError::Denied { extension: extension(), call, denials, reported })
+        }
         Err(error) => {
             let limits = &guest.setting.limits;
             let overflow = error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow);
@@ -182,18 +199,18 @@ pub(crate) fn conclude<T>(
             let instances = || LimitHit { option: "instances", limit: limits.instances.to_string() };
             let hit = guest.limiter.hit.clone();
             let hit = hit.or_else(|| overflow.then(stack)).or_else(|| crowded.then(instances));
-            Err(trapped(identity, call, &error, hit, denials, host_call))
+            Err(trapped(identity, call, &error, hit, (denials, troubles), host_call))
         }
     }
 }
 
-/// Says why the runtime ended the call: a limit first, then a denial, else the trap itself.
+/// Says why the runtime ended the call: a limit first, then what the host refused or could not do, else the trap itself.
 fn trapped(
     identity: &Identity,
     call: &'static str,
     error: &wasmtime::Error,
     hit: Option<LimitHit>,
-    denials: Vec<crate::Denial>,
+    (denials, troubles): (Vec<crate::Denial>, Vec<Trouble>),
     host_call: Option<String>,
 ) -> CallError {
     if let Some(hit) = error.downcast_ref::<LimitHit>().cloned().or(hit) {
@@ -203,6 +220,9 @@ fn trapped(
     let cause = error.root_cause().to_string();
     if !denials.is_empty() {
         return CallError::Denied { extension, call, denials, reported: Some(cause) };
+    }
+    if !troubles.is_empty() {
+        return CallError::Hindered { extension, call, troubles, reported: Some(cause) };
     }
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
     CallError::Trapped { extension, call, cause, host_call, backtrace }

@@ -10,14 +10,16 @@ use lockkeeper_changes::{Change, Incoming};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, WasiTlsCtxView, WasiTlsView};
 
 use crate::call::{LogLevel, Pulled, Pushed, Setting};
 use crate::denial::Denials;
 use crate::grants::FolderAccess;
 use crate::limits::Limiter;
-use crate::network::{Requests, allows_socket};
+use crate::network::{Requests, Tls, allows_socket};
 use crate::output::{Budget, Output};
+use crate::quiet::Quiet;
 use crate::stepped::{Clocks, Files, Stepping};
 
 /// What the host's own interface works on, by direction.
@@ -49,7 +51,8 @@ impl Pulling for Incoming {
 pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    requests: Requests,
+    requests: Box<dyn WasiHttpHooks + Send>,
+    tls: WasiTlsCtx,
     table: ResourceTable,
     pub(crate) config: WasiConfigVariables,
     pub(crate) limiter: Limiter,
@@ -129,10 +132,14 @@ impl Guest {
             Mount::new(&grant.host, &grant.guest, perms)
         }));
 
+        let mut setting = setting.clone();
+        setting.events = Arc::new(Quiet::new(setting.events, setting.secrets.clone()));
         let output = Budget::new("output", setting.limits.output);
+        let stream =
+            |level, output| Output::new(level, setting.events.clone(), output, setting.secrets.clone());
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(Output::new(LogLevel::Info, setting.events.clone(), output.clone()));
-        wasi.stderr(Output::new(LogLevel::Warn, setting.events.clone(), output));
+        wasi.stdout(stream(LogLevel::Info, output.clone()));
+        wasi.stderr(stream(LogLevel::Warn, output));
         for mount in mounts {
             mount.open(&mut wasi)?;
         }
@@ -149,23 +156,26 @@ impl Guest {
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            requests: Requests::new(grants, denials.clone()),
+            requests: Box::new(Requests::new(grants, denials.clone(), setting.network.clone())),
+            tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
             table: ResourceTable::new(),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
             log: Budget::new("log", setting.limits.log),
-            setting: setting.clone(),
+            setting,
             work,
             stepping: Stepping::default(),
         })
     }
 
     /// For a call that is run step by step: folders in memory, virtual time, and random numbers from a seed.
-    pub(crate) fn stepping(setting: &Setting, denials: &Denials, work: Work, stepping: Stepping) -> Self {
+    pub(crate) fn stepping(setting: &Setting, work: Work, stepping: Stepping) -> Self {
         let output = Budget::new("output", setting.limits.output);
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(Output::new(LogLevel::Info, setting.events.clone(), output.clone()));
-        wasi.stderr(Output::new(LogLevel::Warn, setting.events.clone(), output));
+        let stream =
+            |level, output| Output::new(level, setting.events.clone(), output, setting.secrets.clone());
+        wasi.stdout(stream(LogLevel::Info, output.clone()));
+        wasi.stderr(stream(LogLevel::Warn, output));
         wasi.allow_udp(false);
         wasi.allow_tcp(false);
         wasi.secure_random(stepping.random(1));
@@ -174,7 +184,8 @@ impl Guest {
         Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            requests: Requests::new(Arc::new(setting.grants.clone()), denials.clone()),
+            requests: Box::new(stepping.answers()),
+            tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
             table: ResourceTable::new(),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
@@ -191,7 +202,7 @@ impl Guest {
     }
 
     pub(crate) fn memory_files(&mut self) -> Files<'_> {
-        let Stepping { clock, gate, mounts, denials, seed } = &self.stepping;
+        let Stepping { clock, gate, mounts, denials, seed, .. } = &self.stepping;
         Files {
             mounts,
             gate: gate.clone(),
@@ -252,6 +263,12 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.requests }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut *self.requests }
+    }
+}
+
+impl WasiTlsView for Guest {
+    fn tls(&mut self) -> WasiTlsCtxView<'_> {
+        WasiTlsCtxView { ctx: &mut self.tls, table: &mut self.table }
     }
 }

@@ -3,31 +3,35 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use lockkeeper_changes::Change;
 use lockkeeper_names::Scope;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, Store, Trap};
 
 use super::clock::{Clock, GuestClock};
 use super::filesystem::Mount;
 use super::gate::{Directive, Gate, Operation};
+use super::http::{Answers, Endpoint};
 use super::{clock, filesystem};
 use crate::call::{Events, PullReport, PushReport, Setting};
 use crate::denial::Denials;
-use crate::engine::{component, unloadable};
+use crate::engine::{component, linker, unloadable};
 use crate::error::{CallError, ComponentError, LimitHit};
 use crate::extension::{account, conclude, counted, limit};
 use crate::grants::Grants;
 use crate::guest::{Guest, Pulling, Work};
 use crate::identity::Identity;
 use crate::limits::Limits;
-use crate::since_v0_1_0::{Answer, Linked, add_to_linker};
+use crate::network::Network;
+use crate::secret::Secrets;
+use crate::since_v0_1_0::{Answer, Linked, Options};
 
 /// What the interfaces of a stepped guest work on.
 #[derive(Clone, Default)]
@@ -36,10 +40,20 @@ pub(crate) struct Stepping {
     pub(crate) gate: Gate,
     pub(crate) mounts: Vec<Arc<Mount>>,
     pub(crate) denials: Denials,
+    pub(crate) endpoints: Vec<Arc<dyn Endpoint>>,
     pub(crate) seed: u64,
 }
 
 impl Stepping {
+    pub(crate) fn answers(&self) -> Answers {
+        Answers {
+            endpoints: self.endpoints.clone(),
+            gate: self.gate.clone(),
+            clock: self.clock.clone(),
+            denials: self.denials.clone(),
+        }
+    }
+
     pub(crate) fn random(&self, stream: u64) -> SmallRng {
         SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stream))
     }
@@ -51,6 +65,9 @@ pub struct Stepper {
     identity: Arc<Identity>,
     linked: Arc<Linked>,
     limits: Limits,
+    network: Network,
+    /// Runs what the runtime's HTTP interface spawns; nothing in it waits for the system.
+    tasks: Arc<Runtime>,
 }
 
 /// What surrounds one call.
@@ -60,6 +77,8 @@ pub struct Surroundings {
     pub config: Vec<(String, String)>,
     /// The folders that the guest sees, `/cache` and `/state` among them.
     pub mounts: Vec<Arc<Mount>>,
+    /// What answers its HTTP requests.
+    pub endpoints: Vec<Arc<dyn Endpoint>>,
     /// The time that it shares with others.
     pub clock: Clock,
     /// Where its random numbers, and the order in which its folders are listed, come from.
@@ -117,6 +136,8 @@ pub struct Running {
     future: Pin<Box<dyn Future<Output = Result<Answered, CallError>> + Send>>,
     gate: Gate,
     used: Arc<Mutex<u64>>,
+    /// Absent if nothing is ever spawned.
+    tasks: Option<Arc<Runtime>>,
 }
 
 impl Stepper {
@@ -134,12 +155,7 @@ impl Stepper {
         config.max_wasm_stack(stack);
         config.async_stack_size(stack.saturating_add(1 << 20));
         let engine = Engine::new(&config).map_err(failed)?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
-        wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut Guest| (&guest.config).into())
-            .map_err(failed)?;
-        add_to_linker(&mut linker).map_err(failed)?;
+        let mut linker = linker(&engine).map_err(failed)?;
         // What decides over order, time and files is put in place of what asks the system.
         linker.allow_shadowing(true);
         clock::add_to_linker(&mut linker).map_err(failed)?;
@@ -148,11 +164,16 @@ impl Stepper {
         let (component, _) = component(&engine, compiled, bytes, &identity.digest)?;
         let pre = linker.instantiate_pre(&component).map_err(unloadable)?;
         let linked = Linked::new(pre, identity.exports_capabilities).map_err(unloadable)?;
+        let tasks = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|error| ComponentError::Engine { problem: error.to_string() })?;
         Ok(Self {
             engine,
             identity: Arc::new(identity.clone()),
             linked: Arc::new(linked),
             limits: limits.clone(),
+            network: Network::default(),
+            tasks: Arc::new(tasks),
         })
     }
 
@@ -185,7 +206,7 @@ impl Stepper {
             work,
             Box::new(move |linked, store| {
                 Box::pin(async move {
-                    let answer = linked.push(store, scope, written, deleted).await?;
+                    let answer = linked.push(store, Options { scope, written, deleted, fence: None }).await?;
                     Ok(answer.map(Answered::Pushed))
                 })
             }),
@@ -219,21 +240,25 @@ impl Stepper {
     fn start(&self, name: &'static str, around: Surroundings, work: Work, run: Run) -> Running {
         let denials = Denials::default();
         let gate = Gate::default();
+        let asks = !around.endpoints.is_empty();
         let stepping = Stepping {
             clock: GuestClock::new(around.clock),
             gate: gate.clone(),
             mounts: around.mounts,
             denials: denials.clone(),
+            endpoints: around.endpoints,
             seed: around.seed,
         };
         let setting = Setting {
             config: around.config,
+            secrets: Secrets::default(),
             grants: Grants::default(),
+            network: self.network.clone(),
             limits: self.limits.clone(),
             events: around.events,
             stop: CancellationToken::new(),
         };
-        let guest = Guest::stepping(&setting, &denials, work, stepping);
+        let guest = Guest::stepping(&setting, work, stepping);
         let (linked, identity, fuel) = (self.linked.clone(), self.identity.clone(), around.fuel);
         let mut store = Store::new(&self.engine, guest);
         let used = Arc::new(Mutex::new(0));
@@ -255,7 +280,8 @@ impl Stepper {
             }
             conclude(&identity, name, answer, store.data_mut(), &denials, last.last())
         });
-        Running { future, gate, used }
+        let tasks = asks.then(|| self.tasks.clone());
+        Running { future, gate, used, tasks }
     }
 }
 
@@ -282,7 +308,10 @@ impl Running {
     }
 
     fn poll(&mut self) -> Stepped {
-        let polled = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let polled = match self.tasks.clone() {
+            None => self.future.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+            Some(tasks) => tasks.block_on(self.poll_with_tasks()),
+        };
         let (performed, ready, sleeping) = self.gate.look();
         let next = match polled {
             Poll::Ready(answer) => Next::Over(answer),
@@ -290,5 +319,36 @@ impl Running {
             Poll::Pending => sleeping.map_or(Next::Stuck, Next::Sleeping),
         };
         Stepped { performed, next }
+    }
+
+    /// Polls the guest, and what it spawned, until neither gets any further.
+    async fn poll_with_tasks(&mut self) -> Poll<Result<Answered, CallError>> {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut idle = 0;
+        loop {
+            let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
+            if polled.is_ready() || self.gate.waiting(|operation| operation.is_some()) {
+                return polled;
+            }
+            tokio::task::yield_now().await;
+            idle = if woken.0.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
+            if idle > IDLE {
+                return polled;
+            }
+        }
+    }
+}
+
+/// How often what was spawned gets a turn before nothing more is expected of it.
+const IDLE: u32 = 16;
+
+/// Whether somebody asked for the guest to be polled.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -12,6 +12,7 @@ mod call;
 mod clock;
 mod filesystem;
 mod gate;
+mod http;
 mod streams;
 mod tree;
 
@@ -19,8 +20,10 @@ pub use call::{Answered, Next, Running, Stepped, Stepper, Surroundings};
 pub use clock::Clock;
 pub use filesystem::{Mount, SharedTree};
 pub use gate::{Area, Directive, Injected, Operation, Performed, Reach, Touch};
+pub use http::Endpoint;
 pub use tree::{Fault, Loss, NodeId, NodeInfo, NodeKind, ROOT, Tree, Walked};
 
 pub(crate) use call::Stepping;
 pub(crate) use clock::Clocks;
 pub(crate) use filesystem::Files;
+pub(crate) use http::Answers;
