@@ -55,6 +55,17 @@ impl Endpoint {
     }
 }
 
+/// How many requests are in flight if the configuration doesn't say.
+const IN_FLIGHT: usize = 16;
+
+/// Checks how many requests may be in flight at once; an error names the configuration key `name`.
+pub fn check_in_flight(name: &str, configured: Option<usize>) -> Result<usize> {
+    match configured.unwrap_or(IN_FLIGHT) {
+        wrong @ (0 | 257..) => Err(Error::config(format!("`{name}` is {wrong}: it must be from 1 to 256"))),
+        right => Ok(right),
+    }
+}
+
 /// Checks a key prefix and makes it end in `/`, unless it is empty; an error names the configuration key `name`.
 pub fn check_prefix(name: &str, prefix: &str) -> Result<String> {
     let trimmed = prefix.strip_suffix('/').unwrap_or(prefix);

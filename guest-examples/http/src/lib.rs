@@ -23,7 +23,7 @@ mod transport;
 
 pub use documents::{Conditional, certain_swap};
 pub use encoding::{encode, encode_path};
-pub use endpoint::{Endpoint, check_prefix};
+pub use endpoint::{Endpoint, check_in_flight, check_prefix};
 pub use http::{Method, StatusCode};
 pub use outgoing::Content;
 pub use refusal::{Refusal, by_status, excerpt};

@@ -9,23 +9,39 @@ use wstd::runtime::AsyncPollable;
 /// How much of a streamed body is in memory at a time.
 const CHUNK: u64 = 256 * 1024;
 
-/// What a request carries.
-pub enum Content<'a> {
-    /// Bytes in memory.
+/// What a request carries: bytes in memory, parts of files, or some after the other.
+#[derive(Default)]
+pub struct Content<'a>(Vec<Piece<'a>>);
+
+enum Piece<'a> {
     Bytes(Bytes),
-    /// As many bytes of a file, read as they are sent.
     Stream(&'a mut Body, u64),
 }
 
-impl Content<'_> {
-    /// Nothing.
-    pub const EMPTY: Self = Self::Bytes(Bytes::new());
+impl<'a> Content<'a> {
+    /// Bytes in memory.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        Self(vec![Piece::Bytes(bytes.into())])
+    }
+
+    /// As many bytes of a file, read as they are sent.
+    pub fn stream(body: &'a mut Body, size: u64) -> Self {
+        Self(vec![Piece::Stream(body, size)])
+    }
+
+    /// This, and then the other.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
 
     pub(crate) fn size(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Stream(_, size) => *size,
-        }
+        let sizes = self.0.iter().map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Stream(_, size) => *size,
+        });
+        sizes.sum()
     }
 }
 
@@ -40,20 +56,11 @@ pub(crate) enum Unsent {
 /// Writes the content and says that this is all of it. If it fails, the request is aborted, so that no
 /// store takes a part of the content for the whole.
 pub(crate) async fn write(body: OutgoingBody, content: Content<'_>) -> Result<(), Unsent> {
-    let stream = body.write().map_err(|()| Unsent::Closed)?;
-    let mut stream = Outgoing { ready: AsyncPollable::new(stream.subscribe()), stream };
-    match content {
-        Content::Bytes(bytes) => stream.write(&bytes).await?,
-        Content::Stream(content, mut left) => {
-            while left > 0 {
-                let most = usize::try_from(left.min(CHUNK)).unwrap_or(usize::MAX);
-                let chunk = content.read(most).map_err(|error| Unsent::Unread(unreadable(error)))?;
-                if chunk.is_empty() {
-                    return Err(Unsent::Unread(Error::fatal("a file ended before all of it was sent")));
-                }
-                left = left.saturating_sub(chunk.len() as u64);
-                stream.write(&chunk).await?;
-            }
+    let mut stream = Outgoing { ready: None, stream: body.write().map_err(|()| Unsent::Closed)? };
+    for piece in content.0 {
+        match piece {
+            Piece::Bytes(bytes) => stream.write(&bytes).await?,
+            Piece::Stream(body, size) => stream.write_from(body, size).await?,
         }
     }
     drop(stream);
@@ -70,16 +77,31 @@ fn unreadable(error: std::io::Error) -> Error {
 
 struct Outgoing {
     // Dropped before the stream that it belongs to.
-    ready: AsyncPollable,
+    ready: Option<AsyncPollable>,
     stream: OutputStream,
 }
 
 impl Outgoing {
+    async fn write_from(&mut self, body: &mut Body, mut left: u64) -> Result<(), Unsent> {
+        while left > 0 {
+            let most = usize::try_from(left.min(CHUNK)).unwrap_or(usize::MAX);
+            let chunk = body.read(most).map_err(|error| Unsent::Unread(unreadable(error)))?;
+            if chunk.is_empty() {
+                return Err(Unsent::Unread(Error::fatal("a file ended before all of it was sent")));
+            }
+            left = left.saturating_sub(chunk.len() as u64);
+            self.write(&chunk).await?;
+        }
+        Ok(())
+    }
+
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Unsent> {
         while !bytes.is_empty() {
             let permit = match self.stream.check_write() {
                 Ok(0) => {
-                    self.ready.wait_for().await;
+                    let stream = &self.stream;
+                    let ready = self.ready.get_or_insert_with(|| AsyncPollable::new(stream.subscribe()));
+                    ready.wait_for().await;
                     continue;
                 }
                 Ok(permit) => usize::try_from(permit).unwrap_or(usize::MAX),

@@ -2,11 +2,12 @@
 //!
 //! A store that ignores `If-Match` answers like one that honours it, until two writers meet: then one of them loses what it
 //! wrote. So before a store is trusted for the first time, several writers are made to meet on an object of the
-//! probe's own. That it held is remembered in `/state`, a file for each thing that was tried, and so is paid for once in each state folder.
+//! probe's own. That it held is remembered in `/state`, and so is paid for once in each state folder.
 
 use std::fs;
 use std::path::Path;
 
+use async_lock::OnceCell;
 use futures_util::future::join_all;
 use lockkeeper_sdk::{DocumentRead, Error, Result, Swap, Token};
 
@@ -15,16 +16,62 @@ use crate::retry::retrying;
 
 /// Where the guest may keep what it found out.
 const STATE: &str = "/state";
+/// The files there that say what held.
+const WRITES: &str = "conditional-writes";
+const UPLOADS: &str = "conditional-uploads";
 /// How many writers meet.
 const WRITERS: usize = 4;
 
-/// Tries conditional writes on an object below `folder`, which ends in `/`. `store` names the store in an error.
-pub async fn conditional_writes(store: &impl Conditional, name: &str, folder: &str) -> Result<()> {
-    let key = format!("{folder}{}", random_name()?);
-    let result = meet(store, name, &key).await;
-    // What is left of a probe is in nobody's way.
-    let _ = store.delete(&key).await;
-    result
+/// What was found out about a store.
+pub struct Trust {
+    store: String,
+    writes: OnceCell<()>,
+    uploads: OnceCell<bool>,
+}
+
+impl Trust {
+    /// Nothing is known yet of this store; its name is for errors, and for `/state`.
+    pub fn new(store: String) -> Self {
+        Self { store, writes: OnceCell::new(), uploads: OnceCell::new() }
+    }
+
+    /// Makes sure, once, that conditional writes can be trusted. Tries them on an object below `folder`, which ends in `/`.
+    pub async fn writes(&self, store: &impl Conditional, folder: &str) -> Result<()> {
+        let tried = self.writes.get_or_try_init(async || {
+            if !self.held(WRITES) {
+                let key = format!("{folder}{}", random_name()?);
+                let result = meet(store, &self.store, &key).await;
+                // What is left of a probe is in nobody's way.
+                let _ = store.delete(&key).await;
+                result?;
+                self.remember(WRITES);
+            }
+            Ok(())
+        });
+        tried.await.copied()
+    }
+
+    /// Finds out, once, whether large uploads can be made on a condition; not all stores that know conditional
+    /// writes know that. `attempt` makes one that must be refused, and says whether it was.
+    pub async fn uploads(&self, attempt: impl AsyncFn() -> Result<bool>) -> Result<bool> {
+        let tried = self.uploads.get_or_try_init(async || {
+            let refused = self.held(UPLOADS) || attempt().await?;
+            if refused {
+                self.remember(UPLOADS);
+            }
+            Ok(refused)
+        });
+        tried.await.copied()
+    }
+
+    fn held(&self, what: &str) -> bool {
+        fs::read_to_string(Path::new(STATE).join(what)).is_ok_and(|found| found == self.store)
+    }
+
+    fn remember(&self, what: &str) {
+        // It is tried again if this fails.
+        let _ = fs::write(Path::new(STATE).join(what), &self.store);
+    }
 }
 
 async fn meet(store: &impl Conditional, name: &str, key: &str) -> Result<()> {
@@ -40,6 +87,8 @@ async fn meet(store: &impl Conditional, name: &str, key: &str) -> Result<()> {
     let token = one(replaced, name, "replace one version of an object")?;
     match store.read_document(key, Some(&token)).await? {
         DocumentRead::Unchanged => Ok(()),
+        // A store may send what is known already, if it is that.
+        DocumentRead::Changed(document) if document.token == token => Ok(()),
         _ => Err(refused(name, "the version that it says to hold is not the one that was written last")),
     }
 }
@@ -79,17 +128,6 @@ fn refused(name: &str, what: &str) -> Error {
         "{name} can't be trusted with conditional writes: {what}. Concurrent pushes would lose data, so nothing is written there; \
          use a store that honours them"
     ))
-}
-
-/// Whether `/state` says that `what` was tried on `store` and held.
-pub fn held(what: &str, store: &str) -> bool {
-    fs::read_to_string(Path::new(STATE).join(what)).is_ok_and(|found| found == store)
-}
-
-/// Notes in `/state` that `what` was tried on `store` and held.
-pub fn remember(what: &str, store: &str) {
-    // It is tried again if this fails.
-    let _ = fs::write(Path::new(STATE).join(what), store);
 }
 
 /// A name that nobody else uses.

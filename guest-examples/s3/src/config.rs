@@ -1,11 +1,8 @@
 //! How the bucket is configured.
 
-use lockkeeper_http::{Endpoint, check_prefix};
+use lockkeeper_http::{Endpoint, check_in_flight, check_prefix};
 use lockkeeper_sdk::{Error, Result};
 use serde::Deserialize;
-
-/// How many requests are in flight if the configuration doesn't say.
-const IN_FLIGHT: usize = 16;
 
 /// The values of `[datastore.config]`.
 #[derive(Debug, Deserialize)]
@@ -54,10 +51,6 @@ impl Config {
                 self.bucket
             )));
         }
-        let in_flight = self.in_flight.unwrap_or(IN_FLIGHT);
-        if !(1..=256).contains(&in_flight) {
-            return Err(Error::config(format!("`in-flight` is {in_flight}: it must be from 1 to 256")));
-        }
         let (store, amazon) = match (&self.endpoint, &self.region) {
             (Some(endpoint), _) => (Endpoint::parse("endpoint", endpoint)?, false),
             (None, Some(region)) => (amazon(region)?, true),
@@ -84,6 +77,7 @@ impl Config {
             Addressing::Path => Endpoint { path: format!("{}/{}", store.path, self.bucket), ..store },
         };
         let prefix = check_prefix("prefix", &self.prefix)?;
+        let in_flight = check_in_flight("in-flight", self.in_flight)?;
         Ok(Place { bucket: self.bucket, endpoint, prefix, in_flight })
     }
 }

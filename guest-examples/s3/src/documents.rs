@@ -1,6 +1,5 @@
 //! Documents: small objects that are replaced by compare-and-swap. A document's token is its ETag.
 
-use bytes::Bytes;
 use lockkeeper_http::{Conditional, Content, Method, Response, StatusCode};
 use lockkeeper_sdk::{Document, DocumentRead, Error, Result, Swap, Token};
 
@@ -38,7 +37,7 @@ impl Conditional for Bucket {
             Some(token) => call.header("if-match", &token.0),
             None => call.header("if-none-match", "*"),
         };
-        let content = Content::Bytes(Bytes::copy_from_slice(bytes));
+        let content = Content::bytes(bytes.to_vec());
         match call.header("content-type", "application/json").content(content).send().await {
             Ok(response) => Ok(Swap::Swapped(token(&response)?)),
             Err(refusal) if refusal.is(StatusCode::PRECONDITION_FAILED) || refusal.code == NO_SUCH_KEY => {

@@ -1,6 +1,5 @@
 //! Uploads in parts.
 
-use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{TryStreamExt, future::LocalBoxFuture};
 use lockkeeper_http::{Content, Method, Refusal, StatusCode, encode, retrying};
@@ -16,9 +15,9 @@ pub(crate) const WHOLE: u64 = 16 << 20;
 /// How many parts may be in memory at once, of all uploads together.
 pub(crate) const IN_MEMORY: usize = 4;
 /// The size of a part that is kept in memory, so that it can be sent again.
-const PART: u64 = 8 << 20;
+const PART: u64 = 6 << 20;
 /// How many parts an upload may have.
-const MOST_PARTS: u64 = 10_000;
+pub(crate) const MOST_PARTS: u64 = 10_000;
 /// The largest answer.
 const ANSWER: usize = 64 * 1024;
 
@@ -33,7 +32,7 @@ impl Bucket {
             part => upload.send_as_read(&mut body, size, part).await,
         };
         let done = match sent {
-            Ok(etags) => upload.complete(&etags, new).await.map_err(Error::from),
+            Ok(etags) => upload.complete_again(&etags, new).await,
             Err(error) => Err(error),
         };
         if !matches!(done, Ok(PutNew::Created)) {
@@ -87,7 +86,7 @@ impl<'a> Upload<'a> {
             let bytes = body.read(usize::try_from(PART).unwrap_or(usize::MAX)).map_err(unreadable)?;
             sending.push(Box::pin(async move {
                 let etag =
-                    retrying(async || self.send_part(number, Content::Bytes(bytes.clone())).await).await;
+                    retrying(async || self.send_part(number, Content::bytes(bytes.clone())).await).await;
                 drop(slot);
                 Ok((number, etag?))
             }));
@@ -105,7 +104,7 @@ impl<'a> Upload<'a> {
         let mut left = size;
         for number in 1..=size.div_ceil(part) {
             let now = left.min(part);
-            etags.push(self.send_part(number, Content::Stream(body, now)).await?);
+            etags.push(self.send_part(number, Content::stream(body, now)).await?);
             left -= now;
         }
         Ok(etags)
@@ -117,6 +116,16 @@ impl<'a> Upload<'a> {
         etag.map(str::to_owned).ok_or_else(|| Error::retry("the answer to a part of an upload has no ETag"))
     }
 
+    /// Makes an object of the parts, and tries again if something breaks, rather than to send the parts anew.
+    async fn complete_again(&self, etags: &[String], new: bool) -> Result<PutNew> {
+        let completed = retrying(async || match self.complete(etags, new).await {
+            // It is too old, or it was completed and the answer was lost, or a part isn't what the store said it was.
+            Err(refusal) if matches!(refusal.code.as_str(), "NoSuchUpload" | "InvalidPart") => Ok(None),
+            completed => Ok(Some(completed?)),
+        });
+        completed.await?.ok_or_else(|| Error::retry("the store knows an upload, or a part of it, no longer"))
+    }
+
     /// Makes an object of the parts, all at once.
     pub(crate) async fn complete(&self, etags: &[String], new: bool) -> Result<PutNew, Refusal> {
         let query = format!("?uploadId={}", encode(&self.id));
@@ -124,7 +133,7 @@ impl<'a> Upload<'a> {
         if new {
             call = call.header("if-none-match", "*");
         }
-        let content = Content::Bytes(Bytes::from(complete_multipart_upload(etags)));
+        let content = Content::bytes(complete_multipart_upload(etags));
         let answer = match call.content(content).send().await {
             Err(refusal) if new && refusal.is(StatusCode::PRECONDITION_FAILED) => return Ok(PutNew::Exists),
             answer => answer?.bytes(ANSWER).await?,

@@ -1,7 +1,8 @@
 //! The bucket as the SDK uses it.
 
-use async_lock::{OnceCell, Semaphore};
+use async_lock::Semaphore;
 use futures_util::stream::LocalBoxStream;
+use lockkeeper_http::probe::Trust;
 use lockkeeper_http::{Content, Method, StatusCode, certain_swap};
 use lockkeeper_sdk::shard::Entry;
 use lockkeeper_sdk::{Body, DocumentRead, Listed, Object, PutNew, Remote, Result, Stored, Swap, Token};
@@ -16,22 +17,16 @@ pub(crate) const NO_SUCH_KEY: &str = "NoSuchKey";
 /// A bucket, or the part of it below a prefix.
 pub(crate) struct Bucket {
     pub(crate) place: Place,
-    /// Whether conditional writes were tried.
-    pub(crate) trusted: OnceCell<()>,
-    /// Whether uploads of parts can be completed on a condition.
-    pub(crate) conditional_uploads: OnceCell<bool>,
+    pub(crate) trust: Trust,
     /// Bounds the parts that are in memory.
     pub(crate) parts: Semaphore,
 }
 
 impl Bucket {
     pub(crate) fn open(config: Config) -> Result<Self> {
-        Ok(Self {
-            place: config.place()?,
-            trusted: OnceCell::new(),
-            conditional_uploads: OnceCell::new(),
-            parts: Semaphore::new(IN_MEMORY),
-        })
+        let place = config.place()?;
+        let trust = Trust::new(format!("{}, bucket {:?},", place.endpoint.origin(), place.bucket));
+        Ok(Self { place, trust, parts: Semaphore::new(IN_MEMORY) })
     }
 
     async fn put_whole(&self, key: &str, mut body: Body, new: bool) -> Result<PutNew> {
@@ -40,7 +35,7 @@ impl Bucket {
         if new {
             call = call.header("if-none-match", "*");
         }
-        match call.content(Content::Stream(&mut body, size)).send().await {
+        match call.content(Content::stream(&mut body, size)).send().await {
             Ok(_) => Ok(PutNew::Created),
             Err(refusal) if new && refusal.is(StatusCode::PRECONDITION_FAILED) => Ok(PutNew::Exists),
             Err(refusal) => Err(refusal.into()),

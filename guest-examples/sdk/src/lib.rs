@@ -50,6 +50,7 @@ pub mod bindings {
     });
 }
 
+mod around;
 mod body;
 mod component;
 mod config;
@@ -57,8 +58,10 @@ mod error;
 pub mod folder;
 mod host;
 mod index;
+mod mirror;
 mod pages;
 mod path;
+mod progress;
 mod pull;
 mod push;
 mod remote;

@@ -33,6 +33,7 @@ pub use judge::compare;
 pub use lockkeeper_sandbox::stepped::{
     Answered, Area, Injected, Loss, Operation, Performed, Reach, Touch, Tree,
 };
+pub use lockkeeper_sandbox::{Bytes, Limits};
 pub use repository::{Files, Repository};
 pub use run::{Actor, End, Errand, Event, Run, run};
 pub use scenario::Start;

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use lockkeeper_check::Bytes;
 use lockkeeper_check::{
     Actor, Answered, Check, Failure, Options, Outcome, Repository, Rule, Schedule, Settings, Subject,
     SuiteName, World, run,
@@ -143,6 +144,7 @@ fn a_liar_that_survives_every_order_is_found_by_killing_it() {
 fn push_of(misbehaviour: &str) -> Failure {
     let mut settings = Settings::folder().with("misbehave", misbehaviour).with("address", "127.0.0.1:1");
     settings.instructions = 300_000_000;
+    settings.limits.memory = Bytes(32 << 20);
     let subject = subject("misbehaving", settings);
     let mut repository = Repository::new();
     repository.write(&path("data/app/web/state"), "x");

@@ -24,7 +24,7 @@ pub const LOCK_TIMEOUT: u8 = 75;
 pub const NOT_CONFORMANT: u8 = 76;
 /// The extension was denied something by the sandbox, and failed.
 pub const DENIED: u8 = 77;
-/// The configuration is wrong.
+/// The configuration is wrong, or there are no credentials for what it names.
 pub const CONFIG: u8 = 78;
 /// The extension's file is not the one that was accepted.
 pub const DIGEST_CHANGED: u8 = 79;
@@ -59,7 +59,7 @@ Exit codes:
    64  wrong command line                  75  a lock could not be had in time
    65  conflict: nothing was overwritten   76  not an extension, or it breaks the contract
    69  the extension reported an error     77  the sandbox denied the extension something
-   70  the extension trapped               78  wrong configuration
+   70  the extension trapped               78  wrong configuration, or no credentials
    71  the system refused something        79  the extension's file was changed
   `run` passes its command's own exit code through; 126 and 127 mean that it could not be
   started, 128 + n that signal n ended it.";

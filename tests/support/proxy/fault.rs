@@ -10,6 +10,8 @@ pub enum Service {
     S3,
     /// JSON.
     Gcs,
+    /// MongoDB's wire protocol.
+    Mongo,
 }
 
 /// One thing that goes wrong with one request.
@@ -21,7 +23,7 @@ pub enum Fault {
     Unavailable,
     /// 403, and nothing was done.
     Forbidden,
-    /// 404: the bucket isn't there.
+    /// 404: the bucket isn't there. MongoDB has no such thing.
     NoBucket,
     /// The answer to credentials whose time is over.
     Expired,
@@ -37,7 +39,7 @@ pub enum Fault {
     Shorten,
     /// It was done, and nothing of the answer ever comes.
     Stall,
-    /// It was done, and the answer names another version of the object than the one that is there.
+    /// It was done, and the answer names another version of the object than the one that is there. MongoDB has no such thing.
     WrongVersion,
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -19,12 +19,16 @@ use tokio::task::JoinSet;
 use super::body::Answer;
 use super::{Fault, State};
 
-type Body = BoxBody<Bytes, io::Error>;
+type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A client's connection, held beside the one that serves it.
 pub(super) struct Connection(OwnedFd);
 
 impl Connection {
+    pub(super) fn beside(stream: &TcpStream) -> Self {
+        Self(stream.as_fd().try_clone_to_owned().unwrap())
+    }
+
     /// Lets the connection end with a reset when it is closed.
     pub(super) fn reset_on_close(&self) {
         rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO)).unwrap();
@@ -36,7 +40,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         _ = stream.set_nodelay(true);
-        let connection = Arc::new(Connection(stream.as_fd().try_clone_to_owned().unwrap()));
+        let connection = Arc::new(Connection::beside(&stream));
         let state = state.clone();
         let answer = service_fn(move |request| answer(request, state.clone(), connection.clone()));
         // A client that breaks off, and a fault that does, end only their own connection.
@@ -53,15 +57,11 @@ async fn answer(
     connection: Arc<Connection>,
 ) -> io::Result<Response<Body>> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let fault = state.arrive(format!("{} {target}", request.method()));
-    let latency = *state.latency.lock().unwrap();
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
-    }
+    let fault = state.arrive(format!("{} {target}", request.method())).await;
     if let Some(refusal) = fault.and_then(|fault| state.service.refuses(fault)) {
         // As servers do: the body is read first, so that the client gets to see the answer.
         _ = request.into_body().collect().await;
-        return Ok(refusal.map(|body| Answer::whole(body).boxed()));
+        return Ok(refusal.map(|body| Answer::whole(body).boxed_unsync()));
     }
     if fault == Some(Fault::ResetRequest) {
         _ = request.into_body().frame().await;
@@ -100,7 +100,7 @@ async fn answer(
         // The others were dealt with above.
         _ => Answer::whole(body),
     };
-    Ok(Response::from_parts(parts, body.boxed()))
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
 /// Passes a request on, and its answer back as it comes.
@@ -122,7 +122,7 @@ async fn pass(request: Request<Incoming>, upstream: SocketAddr) -> io::Result<Re
             frame
         })
         .map_err(io::Error::other)
-        .boxed()
+        .boxed_unsync()
     }))
 }
 

@@ -1,11 +1,12 @@
 //! A proxy in front of a server that lets the n-th request go wrong.
 //!
-//! It speaks HTTP/1.1 on real sockets, so a reset is a reset. It counts requests as they arrive, and can make each one wait, as a
+//! It speaks HTTP/1.1, or MongoDB's protocol, on real sockets, so a reset is a reset. It counts requests as they arrive, and can make each one wait, as a
 //! distant server would. The server behind it is whole and knows nothing of the faults.
 
 mod body;
 mod fault;
 mod forward;
+mod mongo;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,7 +33,11 @@ pub(crate) struct State {
     service: Service,
     latency: Mutex<Duration>,
     plan: Mutex<Plan>,
+    before: Mutex<Option<Before>>,
 }
+
+/// What is done before a request is passed on.
+type Before = Arc<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Default)]
 struct Plan {
@@ -44,13 +49,28 @@ struct Plan {
 
 impl State {
     /// Counts a request, and says what happens to it.
-    fn arrive(&self, request: String) -> Option<Fault> {
-        let mut plan = self.plan.lock().unwrap();
-        let number = plan.seen.len();
-        plan.seen.push(request.clone());
-        let fault = plan.always.or(plan.faults.get(&number).copied());
+    async fn arrive(&self, request: String) -> Option<Fault> {
+        let fault = self.plan.lock().unwrap().arrive(&request);
+        let latency = *self.latency.lock().unwrap();
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        let before = self.before.lock().unwrap().clone();
+        if let Some(before) = before {
+            // It may start commands and wait for them.
+            tokio::task::spawn_blocking(move || before(&request)).await.unwrap();
+        }
+        fault
+    }
+}
+
+impl Plan {
+    fn arrive(&mut self, request: &str) -> Option<Fault> {
+        let number = self.seen.len();
+        self.seen.push(request.to_owned());
+        let fault = self.always.or(self.faults.get(&number).copied());
         if let Some(fault) = fault {
-            plan.happened.push((request, fault));
+            self.happened.push((request.to_owned(), fault));
         }
         fault
     }
@@ -59,10 +79,19 @@ impl State {
 impl Proxy {
     /// Stands in front of a server.
     pub fn start(upstream: SocketAddr, service: Service) -> Self {
-        let state = Arc::new(State { upstream, service, latency: Mutex::default(), plan: Mutex::default() });
+        let state = Arc::new(State {
+            upstream,
+            service,
+            latency: Mutex::default(),
+            plan: Mutex::default(),
+            before: Mutex::default(),
+        });
         let listener = RUNTIME.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let accepting = RUNTIME.spawn(forward::accept(listener, state.clone()));
+        let accepting = match service {
+            Service::Mongo => RUNTIME.spawn(mongo::accept(listener, state.clone())),
+            Service::S3 | Service::Gcs => RUNTIME.spawn(forward::accept(listener, state.clone())),
+        };
         Self { address, state, accepting }
     }
 
@@ -91,7 +120,12 @@ impl Proxy {
         *self.state.latency.lock().unwrap() = latency;
     }
 
-    /// The requests that have arrived, as `METHOD path?query`.
+    /// Does something before each request is passed on, and makes it wait for that.
+    pub fn before(&self, before: impl Fn(&str) + Send + Sync + 'static) {
+        *self.state.before.lock().unwrap() = Some(Arc::new(before));
+    }
+
+    /// The requests that have arrived, as `METHOD path?query`, or as MongoDB's command.
     pub fn requests(&self) -> Vec<String> {
         self.state.plan.lock().unwrap().seen.clone()
     }

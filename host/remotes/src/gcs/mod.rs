@@ -97,7 +97,7 @@ impl MemoryGcs {
         self.objects.read(|all| all.uploads.len())
     }
 
-    async fn answer(&self, call: &Call, request: Request<Body>) -> Result<Response<Body>, Failed> {
+    async fn answer(&self, call: &mut Call, request: Request<Body>) -> Result<Response<Body>, Failed> {
         if let Some(token) = &self.options.token {
             let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             if bearer.and_then(|bearer| bearer.strip_prefix("Bearer ")) != Some(token) {
@@ -107,18 +107,18 @@ impl MemoryGcs {
         if call.bucket != self.options.bucket {
             return Err(Failed::NoBucket);
         }
-        match &call.route {
+        match call.route.clone() {
             Route::Bucket => Ok(self.describe_bucket()),
             Route::List => self.list(call),
             Route::Get => self.get(call, request.headers()),
             Route::Delete => self.delete(call).await,
-            Route::Rewrite { bucket, name } => self.rewrite(call, bucket, name, true).await,
-            Route::Copy { bucket, name } => self.rewrite(call, bucket, name, false).await,
+            Route::Rewrite { bucket, name } => self.rewrite(call, &bucket, &name, true).await,
+            Route::Copy { bucket, name } => self.rewrite(call, &bucket, &name, false).await,
             Route::Media => self.insert_media(call, request).await,
             Route::Multipart => self.insert_multipart(call, request).await,
             Route::Begin => self.begin(call, request).await,
-            Route::Resume { upload } => self.resume(upload, request).await,
-            Route::Cancel { upload } => self.cancel(upload),
+            Route::Resume { upload } => self.resume(&upload, request).await,
+            Route::Cancel { upload } => self.cancel(&upload),
             Route::Unknown => Err(Failed::NotFound),
         }
     }
@@ -127,10 +127,10 @@ impl MemoryGcs {
 impl Remote for MemoryGcs {
     async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let number = self.objects.number();
-        let call = Call::of(&request);
+        let mut call = Call::of(&request);
         let query = request.uri().query().unwrap_or_default().to_owned();
         let method = request.method().clone();
-        let mut response = self.answer(&call, request).await.unwrap_or_else(|failed| failure(&failed));
+        let mut response = self.answer(&mut call, request).await.unwrap_or_else(|failed| failure(&failed));
         response.headers_mut().insert("x-guploader-uploadid", HeaderValue::from(number));
         let operation = call.route.operation();
         self.objects.note(Entry { operation, method, key: call.name, query, status: response.status() });

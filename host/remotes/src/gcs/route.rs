@@ -12,6 +12,7 @@ use crate::Body;
 pub(super) struct Call {
     pub(super) route: Route,
     pub(super) bucket: String,
+    /// The object's name; that of an insertion may come in its body.
     pub(super) name: String,
     pub(super) query: BTreeMap<String, String>,
     /// Scheme and authority to name in answers.
@@ -19,6 +20,7 @@ pub(super) struct Call {
 }
 
 /// What can be asked for.
+#[derive(Clone)]
 pub(super) enum Route {
     Bucket,
     List,

@@ -26,7 +26,7 @@ impl MemoryGcs {
 
     pub(super) async fn insert_multipart(
         &self,
-        call: &Call,
+        call: &mut Call,
         request: Request<Body>,
     ) -> Result<Response<Body>, Failed> {
         let boundary = boundary(request.headers())?;
@@ -36,12 +36,17 @@ impl MemoryGcs {
         let metadata: Value = serde_json::from_slice(&whole.slice(metadata))
             .map_err(|error| Failed::Invalid(format!("The metadata is no JSON: {error}")))?;
         let name = name(call, &metadata)?;
+        call.name.clone_from(&name);
         let content = Content::from(whole.slice(content));
         let object = self.put(&name, content, &metadata, Condition::of(call, false)?, None).await?;
         Ok(answer(StatusCode::OK, &object.describe(&self.options.bucket, &name)))
     }
 
-    pub(super) async fn begin(&self, call: &Call, request: Request<Body>) -> Result<Response<Body>, Failed> {
+    pub(super) async fn begin(
+        &self,
+        call: &mut Call,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Failed> {
         let body = receive(request).await?.to_bytes();
         let metadata: Value = if body.is_empty() {
             Value::Null
@@ -50,6 +55,7 @@ impl MemoryGcs {
                 .map_err(|error| Failed::Invalid(format!("The metadata is no JSON: {error}")))?
         };
         let name = name(call, &metadata)?;
+        call.name.clone_from(&name);
         let condition = Condition::of(call, false)?;
         let upload = Upload { name: name.clone(), condition, content: Content::default() };
         let check = |all: &Objects| condition.writes(all.objects.get(&name));

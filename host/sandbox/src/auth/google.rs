@@ -7,6 +7,7 @@ use reqsign_google::{
     VmMetadataCredentialProvider,
 };
 
+use super::recent::Recent;
 use super::surroundings::{Sender, Surroundings};
 use super::{Unsigned, described};
 
@@ -24,7 +25,10 @@ impl Google {
     pub(super) fn new(surroundings: &Surroundings) -> Self {
         let defaults = Defaults::new(surroundings);
         let source = defaults.source();
-        Self { signer: Signer::new(surroundings.context(), defaults, RequestSigner::new("storage")), source }
+        Self {
+            signer: Signer::new(surroundings.context(), Recent::new(defaults), RequestSigner::new("storage")),
+            source,
+        }
     }
 
     pub(super) fn source(&self) -> String {
