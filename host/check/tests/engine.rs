@@ -12,6 +12,9 @@ use lockkeeper_check::{
 };
 use lockkeeper_names::{CachePath, ModelId, Root, Scope};
 
+/// Longer than anything here takes, on any machine.
+const LONG: Duration = Duration::from_secs(3_600);
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -73,7 +76,7 @@ fn the_same_schedule_gives_the_same_trace_a_thousand_times() {
 fn an_honest_extension_holds_whatever_the_seed() {
     let subject = subject("filesystem", Settings::folder());
     for seed in 1..=20 {
-        let options = Options { preemptions: 1, seed, ..Options::default() };
+        let options = Options { preemptions: 1, seed, budget: LONG };
         let verdict = Check::new(&subject, options).run();
         assert!(verdict.held(), "seed {seed}: {:#?}", verdict.findings);
         assert!(verdict.suites.iter().all(|suite| suite.outcome == Outcome::Held), "{:#?}", verdict.suites);
@@ -83,7 +86,7 @@ fn an_honest_extension_holds_whatever_the_seed() {
 #[test]
 fn an_honest_extension_holds_up_to_two_preemptions() {
     let subject = subject("filesystem", Settings::folder());
-    let options = Options { budget: Duration::from_secs(600), ..Options::default() };
+    let options = Options { budget: LONG, ..Options::default() };
     let verdict = Check::new(&subject, options).only(&[SuiteName::Interleave]).run();
     assert!(verdict.held(), "{:#?}", verdict.findings);
     let explored = &verdict.suites[0];
@@ -95,7 +98,7 @@ fn an_honest_extension_holds_up_to_two_preemptions() {
 fn who_promises_nothing_is_checked_for_crashes_and_faults_alone() {
     for name in ["plain", "shared-index"] {
         let subject = subject(name, Settings::folder());
-        let verdict = Check::new(&subject, Options::default()).run();
+        let verdict = Check::new(&subject, Options { budget: LONG, ..Options::default() }).run();
         assert!(verdict.held(), "{name}: {:#?}", verdict.findings);
         let outcome = |suite| &verdict.suites.iter().find(|verdict| verdict.suite == suite).unwrap().outcome;
         assert!(matches!(outcome(SuiteName::Interleave), Outcome::Skipped(_)));
@@ -132,7 +135,7 @@ fn a_liar_that_survives_every_order_is_found_by_killing_it() {
         ("error-means-empty", SuiteName::Fault),
     ] {
         let subject = liar(mutation);
-        let options = Options { preemptions: 1, ..Options::default() };
+        let options = Options { preemptions: 1, budget: LONG, ..Options::default() };
         let verdict = Check::new(&subject, options).run();
         let interleaved = verdict.findings.iter().any(|finding| finding.suite == SuiteName::Interleave);
         assert!(!interleaved, "{mutation}: {:#?}", verdict.findings);
@@ -143,8 +146,8 @@ fn a_liar_that_survives_every_order_is_found_by_killing_it() {
 
 fn push_of(misbehaviour: &str) -> Failure {
     let mut settings = Settings::folder().with("misbehave", misbehaviour).with("address", "127.0.0.1:1");
-    settings.instructions = 300_000_000;
-    settings.limits.memory = Bytes(32 << 20);
+    settings.instructions = 2_000_000_000;
+    settings.limits.memory = Bytes(256 << 20);
     let subject = subject("misbehaving", settings);
     let mut repository = Repository::new();
     repository.write(&path("data/app/web/state"), "x");
