@@ -96,14 +96,17 @@ fn files(root: &Path, below: &str) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// Copies one file so that a reader finds its old or its new content, never a part.
+/// Copies one file so that a reader finds its old or its new content, never a part, also after a power failure.
 fn copy(from: &Path, to: &Path, path: &str) -> Result<u64, Error> {
     let copy = || {
         let target = to.join(path);
         let unfinished = to.join(UNFINISHED);
         fs::create_dir_all(target.parent().unwrap_or(to))?;
         let bytes = fs::copy(from.join(path), &unfinished)?;
-        fs::rename(unfinished, target)?;
+        fs::File::open(&unfinished)?.sync_all()?;
+        fs::rename(unfinished, &target)?;
+        // Where folders can be synced, the new name is kept as well.
+        let _ = target.parent().map(fs::File::open).and_then(Result::ok).map(|folder| folder.sync_all());
         Ok(bytes)
     };
     copy().map_err(|error| failed(path, error))

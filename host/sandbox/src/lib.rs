@@ -25,6 +25,7 @@ mod output;
 mod quiet;
 mod secret;
 mod since_v0_1_0;
+pub mod stepped;
 mod trace;
 mod trouble;
 
@@ -35,6 +36,7 @@ pub use engine::{Sandbox, StartTimes};
 pub use error::{CallError, ComponentError, Failure, GuestError};
 pub use extension::{Declared, Extension};
 pub use grants::{FolderAccess, FolderGrant, GrantError, Grants, HttpOrigin, TcpTarget};
+pub use guest::Pulling;
 pub use identity::{ComponentDigest, Identity, inspect};
 pub use index::{Finding, FindingKind, IndexAction, Indexed, OnFinding};
 pub use limits::{Bytes, Limits};
