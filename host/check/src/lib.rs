@@ -2,21 +2,25 @@
 
 mod bench;
 mod check;
+mod config;
 mod crash;
 mod failure;
 mod fault;
 mod finding;
 mod interleave;
 mod judge;
+pub mod report;
 mod repository;
 mod run;
 mod scenario;
 mod schedule;
 mod subject;
+mod suites;
 mod world;
 
 pub use bench::{Bench, Counts, NoProgress, Options, Outcome, Progress};
 pub use check::{Check, Suite, SuiteVerdict, Verdict};
+pub use config::{CheckConfig, CheckConfigError};
 pub use failure::Failure;
 pub use finding::{Finding, Replay, Row, Rule, SuiteName, Violation, rows};
 pub use judge::compare;

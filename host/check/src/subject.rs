@@ -53,7 +53,7 @@ pub const DEFAULT_INSTRUCTIONS: u64 = 4_000_000_000;
 
 /// The extension under check, loaded.
 pub struct Subject {
-    pub(crate) stepper: Stepper,
+    pub(crate) stepper: Arc<Stepper>,
     pub(crate) settings: Settings,
     declared: Result<Option<bool>, Failure>,
 }
@@ -63,6 +63,17 @@ impl Subject {
     pub fn load(bytes: &[u8], settings: Settings, compiled: Option<&Path>) -> Result<Self, ComponentError> {
         let identity = inspect(bytes)?;
         let stepper = Stepper::load(&identity, bytes, &settings.limits, compiled)?;
+        Ok(Self::asked(Arc::new(stepper), settings))
+    }
+
+    /// The same extension, configured in another way. Its limits stay.
+    #[must_use]
+    pub fn with(&self, settings: Settings) -> Self {
+        Self::asked(self.stepper.clone(), settings)
+    }
+
+    /// Asks the extension for its promises.
+    fn asked(stepper: Arc<Stepper>, settings: Settings) -> Self {
         let around = Surroundings {
             config: settings.config.clone(),
             mounts: Vec::new(),
@@ -83,7 +94,7 @@ impl Subject {
             }
         };
         drop(asked);
-        Ok(Self { stepper, settings, declared })
+        Self { stepper, settings, declared }
     }
 
     /// Who the extension is.

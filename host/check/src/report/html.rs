@@ -3,34 +3,41 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::diagram::diagram;
-use super::{Finding, Outcome, Report, SuiteReport, printable, quoted, seconds};
+use super::steps::steps;
+use super::{Report, counted, explored, printable, why, word};
+use crate::bench::Outcome;
+use crate::check::SuiteVerdict;
+use crate::finding::Finding;
 
 const STYLE: &str = include_str!("style.css");
 
-pub(super) fn render(report: &Report, command: &str) -> String {
+pub(super) fn render(report: &Report<'_>) -> String {
+    let verdict = report.verdict;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "lockkeeper check: " (report.extension) }
+                title { "lockkeeper check: " (verdict.extension) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { (report.extension) " " small { (printable(&report.version)) } }
-                p.verdict .broken[!report.held()] {
-                    @if report.held() { "No violation found within the bounds below" } @else { "Not conformant" }
+                h1 { (verdict.extension) " " small { (printable(&verdict.version)) } }
+                p.verdict .broken[!report.held] {
+                    @if report.held { "No violation found within the bounds below" } @else { "Not conformant" }
                 }
                 p {
-                    @if report.scoped_sync { "Promises " code { "scoped-sync" } ". " } @else { "Makes no promise. " }
-                    "Seed " (report.seed) ", " (seconds(report.duration_ms)) ". " code.digest { (report.digest) }
+                    @if verdict.scoped_sync { "Promises " code { "scoped-sync" } ". " } @else { "Promises nothing. " }
+                    "Up to " (counted(verdict.preemptions, "preemption")) ", seed " (verdict.seed) ", "
+                    (format!("{:.1} s", report.seconds())) ". "
+                    code.faint { (verdict.digest) }
                 }
-                @for it in &report.assumed { p.assumed { "Assumed: " (it) } }
-                (suites(&report.suites))
-                @for (suite, it) in report.findings() { (finding(suite, it, command)) }
-                p.bounds {
-                    "What was tried within these bounds held, or didn't; what was not tried is not known. This is evidence, not certainty."
+                @for it in report.assumed { p.faint { "Assumed: " (it) } }
+                (suites(&verdict.suites))
+                @for it in &verdict.findings { (finding(report, it)) }
+                p.faint.bounds {
+                    "What was tried within these bounds held, or did not; what was not tried is not known. This is evidence, not certainty."
                 }
             }
         }
@@ -38,20 +45,20 @@ pub(super) fn render(report: &Report, command: &str) -> String {
     page.into_string()
 }
 
-fn suites(suites: &[SuiteReport]) -> Markup {
+fn suites(suites: &[SuiteVerdict]) -> Markup {
     html! {
-        table.suites {
+        table {
             thead { tr { th { "Suite" } th { "Outcome" } th { "Explored" } th { "Time" } } }
             tbody {
                 @for suite in suites {
                     tr {
-                        td { (suite.suite) }
-                        td.broken[suite.outcome == Outcome::Broken] { (suite.outcome.word().to_lowercase()) }
+                        td { (suite.suite.name()) }
+                        td .broken[suite.outcome == Outcome::Broken] { (word(&suite.outcome).to_lowercase()) }
                         td {
-                            (suite.explored.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
-                            @for note in &suite.notes { div.note { (printable(note)) } }
+                            (explored(suite))
+                            @if let Some(why) = why(&suite.outcome) { div.faint { (printable(why)) } }
                         }
-                        td { (seconds(suite.duration_ms)) }
+                        td { (format!("{:.1} s", suite.seconds)) }
                     }
                 }
             }
@@ -59,20 +66,17 @@ fn suites(suites: &[SuiteReport]) -> Markup {
     }
 }
 
-fn finding(suite: &str, finding: &Finding, command: &str) -> Markup {
+fn finding(report: &Report<'_>, finding: &Finding) -> Markup {
+    let steps = steps(finding);
     html! {
         section {
-            h2 { (suite) ": " (printable(&finding.rule)) }
-            @for it in &finding.what { p { (printable(it)) } }
-            p.facts {
-                (printable(&finding.situation))
-                @if let Some(n) = finding.preemptions { " · " (n) @if n == 1 { " preemption" } @else { " preemptions" } }
-                @if let Some(n) = finding.found_after { " · found after " (n) @if n == 1 { " schedule" } @else { " schedules" } }
+            h2 { (finding.suite.name()) ": " (printable(&finding.violation.text)) }
+            p.faint {
+                (finding.guests.iter().map(|it| printable(it)).collect::<Vec<_>>().join("; "))
+                @if finding.preemptions > 0 { " · " (counted(finding.preemptions, "preemption")) }
             }
-            @if !finding.steps.is_empty() { (diagram(&finding.steps)) }
-            @if let Some(replay) = &finding.replay {
-                pre { (command) " --suite " (suite) " --replay " (quoted(replay)) }
-            }
+            @if !steps.is_empty() { (diagram(&steps)) }
+            pre { (report.again(finding)) }
         }
     }
 }

@@ -4,52 +4,58 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Finding, Outcome, Report, SuiteReport, printable};
+use super::steps::steps;
+use super::{Report, explored, printable, why};
+use crate::bench::Outcome;
+use crate::check::SuiteVerdict;
+use crate::finding::Finding;
 
-pub(super) fn render(report: &Report) -> String {
-    let mut document = Document::new(format!("lockkeeper check {}", report.extension));
-    document.set_time(duration(report.duration_ms));
-    document.add_test_suites(report.suites.iter().map(|it| suite(report, it)));
+pub(super) fn render(report: &Report<'_>) -> String {
+    let mut document = Document::new(format!("lockkeeper check {}", report.verdict.extension));
+    document.set_time(duration(report.seconds()));
+    document.add_test_suites(report.verdict.suites.iter().map(|it| suite(report, it)));
+    // Nothing in it can fail to be written.
     document.to_string().unwrap_or_default()
 }
 
-fn suite(report: &Report, suite: &SuiteReport) -> TestSuite {
-    let mut document = TestSuite::new(suite.suite.clone());
-    document.set_time(duration(suite.duration_ms));
-    for explored in &suite.explored {
-        document.add_property((explored.what.clone(), explored.count.to_string()));
-    }
-    if suite.findings.is_empty() {
-        let mut status = TestCaseStatus::success();
-        if suite.outcome == Outcome::Skipped {
-            status = TestCaseStatus::skipped();
-            status.set_message(suite.notes.join("; "));
-        }
-        let mut case = TestCase::new(format!("{} holds", suite.suite), status);
-        case.set_classname(report.extension.clone()).set_time(duration(suite.duration_ms));
+fn suite(report: &Report<'_>, suite: &SuiteVerdict) -> TestSuite {
+    let class = &report.verdict.extension;
+    let mut document = TestSuite::new(suite.suite.name());
+    document.set_time(duration(suite.seconds));
+    document.add_property(("explored".to_owned(), explored(suite)));
+    let mut broken = false;
+    for finding in report.findings_of(suite.suite) {
+        broken = true;
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        let text = printable(&finding.violation.text);
+        status.set_type("violation").set_message(text.clone()).set_description(described(report, finding));
+        let mut case = TestCase::new(text, status);
+        case.set_classname(class.clone());
         document.add_test_case(case);
     }
-    for finding in &suite.findings {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_type("violation").set_message(printable(&finding.rule)).set_description(described(finding));
-        let mut case = TestCase::new(printable(&finding.rule), status);
-        case.set_classname(report.extension.clone());
+    if !broken {
+        let mut status = match &suite.outcome {
+            Outcome::Skipped(_) => TestCaseStatus::skipped(),
+            Outcome::Broken => TestCaseStatus::non_success(NonSuccessKind::Failure),
+            Outcome::Held | Outcome::HeldSoFar(_) => TestCaseStatus::success(),
+        };
+        if let Some(why) = why(&suite.outcome) {
+            status.set_message(printable(why));
+        }
+        let mut case = TestCase::new(format!("{} holds", suite.suite), status);
+        case.set_classname(class.clone()).set_time(duration(suite.seconds));
         document.add_test_case(case);
     }
     document
 }
 
-fn described(finding: &Finding) -> String {
-    let mut lines: Vec<String> = finding.what.iter().map(|it| printable(it)).collect();
-    if let Some(replay) = &finding.replay {
-        lines.push(format!("replay: {replay}"));
-    }
-    lines.extend(finding.steps.iter().map(|step| {
-        printable(&format!("{}: {} {}: {}", step.actor, step.action(), step.place(), step.result))
-    }));
+fn described(report: &Report<'_>, finding: &Finding) -> String {
+    let mut lines: Vec<String> = finding.guests.iter().map(|it| printable(it)).collect();
+    lines.push(report.again(finding));
+    lines.extend(steps(finding).iter().map(|step| format!("{}: {}: {}", step.actor, step.label, step.result)));
     lines.join("\n")
 }
 
-fn duration(milliseconds: f64) -> Duration {
-    Duration::from_secs_f64(milliseconds.max(0.0) / 1000.0)
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

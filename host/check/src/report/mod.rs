@@ -1,131 +1,25 @@
-//! What a check found, ready to be shown: as text, JSON, JUnit and HTML.
+//! A verdict, ready to be shown: as text, JSON, JUnit and HTML.
 //!
-//! A [`Report`] is plain data. The text is made to fit one screen and to end with the next command to run; the
-//! HTML shows the same with a picture of who did what to which path.
+//! The text fits one screen and ends with the next command to run; the HTML shows the same with a picture of who did
+//! what to which path.
 
 mod diagram;
 mod html;
 mod junit;
+mod steps;
 mod text;
 
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::str::FromStr;
 
 use serde::Serialize;
 
-/// What a check of one extension came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// The extension's name.
-    pub extension: String,
-    /// Its version.
-    pub version: String,
-    /// The hash of its file.
-    pub digest: String,
-    /// Whether it promises `scoped-sync`.
-    pub scoped_sync: bool,
-    /// What was taken for granted since nobody said otherwise, a sentence each.
-    pub assumed: Vec<String>,
-    /// Where all that looks random came from.
-    pub seed: u64,
-    /// What each suite came to, in the order they ran.
-    pub suites: Vec<SuiteReport>,
-    /// How long it took, in milliseconds.
-    pub duration_ms: f64,
-}
-
-/// What one suite came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SuiteReport {
-    /// Its name.
-    pub suite: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What was tried, and how often, in the order to show it.
-    pub explored: Vec<Explored>,
-    /// What the extension does that it must not do.
-    pub findings: Vec<Finding>,
-    /// What one should know about it besides: bounds that were reached, what was left out and why.
-    pub notes: Vec<String>,
-    /// How long it took, in milliseconds.
-    pub duration_ms: f64,
-}
-
-/// How a suite ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Everything that was tried held.
-    Held,
-    /// Something did not hold.
-    Broken,
-    /// The budget ended before everything planned was tried; what was tried held.
-    Unfinished,
-    /// It does not apply to this extension.
-    Skipped,
-}
-
-/// How often something was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Explored {
-    /// How often.
-    pub count: u64,
-    /// What, in the plural.
-    pub what: String,
-}
-
-/// Something that the extension does and must not do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finding {
-    /// The rule that is broken, in a few words.
-    pub rule: String,
-    /// What happened, a sentence each.
-    pub what: Vec<String>,
-    /// Which of the situations that the suite makes it happened in.
-    pub situation: String,
-    /// The shortest schedule that shows it, for `--replay`; absent if there is none to speak of.
-    pub replay: Option<String>,
-    /// How often a guest was stopped in favour of another one in that schedule.
-    pub preemptions: Option<u32>,
-    /// How many schedules were run until it was found.
-    pub found_after: Option<u64>,
-    /// Who did what, in order.
-    pub steps: Vec<Step>,
-}
-
-/// One thing that somebody did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// Who did it: a guest, such as `a`.
-    pub actor: String,
-    /// What was done, such as `open` or `PUT`.
-    pub call: String,
-    /// To which path of the remote, or of the guest's own state.
-    pub path: String,
-    /// A second path: where a rename goes.
-    pub other: Option<String>,
-    /// More about it, such as `37 bytes`.
-    pub detail: String,
-    /// What came of it.
-    pub result: String,
-    /// What the check did to it.
-    pub mark: Mark,
-}
-
-/// What a check did to a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mark {
-    /// Nothing: it was carried out.
-    Plain,
-    /// The guest goes on here after another one was let in between.
-    Resumed,
-    /// It was made to fail.
-    Failed,
-    /// It was carried out in part, and the guest was killed.
-    Torn,
-    /// The guest was killed before it.
-    Killed,
-}
+use crate::bench::{Counts, Outcome};
+use crate::check::{SuiteVerdict, Verdict};
+use crate::finding::{Finding, SuiteName};
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,91 +34,121 @@ pub enum Format {
     Html,
 }
 
-impl Report {
-    /// Whether everything that was tried held.
-    pub fn held(&self) -> bool {
-        self.suites.iter().all(|suite| suite.outcome != Outcome::Broken)
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            "junit" => Ok(Self::Junit),
+            "html" => Ok(Self::Html),
+            _ => Err(format!("`{text}` is no format; there are text, json, junit, html")),
+        }
+    }
+}
+
+/// A verdict and what a reader needs besides.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report<'a> {
+    /// Whether everything that was explored held.
+    pub held: bool,
+    /// What the check came to.
+    #[serde(flatten)]
+    pub verdict: &'a Verdict,
+    /// What was taken for granted since nobody said otherwise, a sentence each.
+    pub assumed: &'a [String],
+    /// How the check was called, without options that a replay needs not.
+    #[serde(skip)]
+    pub command: &'a str,
+}
+
+impl<'a> Report<'a> {
+    /// Prepares a report.
+    pub fn new(verdict: &'a Verdict, assumed: &'a [String], command: &'a str) -> Self {
+        Self { held: verdict.held(), verdict, assumed, command }
     }
 
-    /// All findings with their suite, in order.
-    pub fn findings(&self) -> impl Iterator<Item = (&str, &Finding)> {
-        self.suites.iter().flat_map(|suite| {
-            suite.findings.iter().map(move |finding| (suite.suite.as_str(), finding))
-        })
-    }
-
-    /// Writes the report; `command` is how the check was called, without options, for the next command to run.
-    pub fn render(&self, format: Format, command: &str) -> String {
+    /// Writes it.
+    pub fn render(&self, format: Format) -> String {
         match format {
-            Format::Text => text::render(self, command),
+            Format::Text => text::render(self),
+            // Nothing in it can fail to be written.
             Format::Json => serde_json::to_string_pretty(self).unwrap_or_default(),
             Format::Junit => junit::render(self),
-            Format::Html => html::render(self, command),
+            Format::Html => html::render(self),
         }
     }
 
-    /// The command to run next: the replay of the first finding that has one.
-    fn next(&self, command: &str) -> Option<String> {
-        let (suite, finding) = self.findings().next()?;
-        Some(match &finding.replay {
-            Some(replay) => format!("{command} --suite {suite} --replay {}", quoted(replay)),
-            None => format!("{command} --suite {suite} --seed {}", self.seed),
-        })
+    /// The command that shows a finding again.
+    fn again(&self, finding: &Finding) -> String {
+        let replay = finding.replay.as_ref().map(|replay| format!(" --replay {}", quoted(&replay.to_string())));
+        replay.map_or_else(
+            || format!("{} --suite {} --seed {}", self.command, finding.suite, self.verdict.seed),
+            |replay| format!("{}{replay}", self.command),
+        )
+    }
+
+    fn findings_of(&self, suite: SuiteName) -> impl Iterator<Item = &Finding> {
+        self.verdict.findings.iter().filter(move |finding| finding.suite == suite)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.verdict.suites.iter().map(|suite| suite.seconds).sum()
     }
 }
 
-impl Explored {
-    /// Counts something.
-    pub fn new(count: u64, what: &str) -> Self {
-        Self { count, what: what.to_owned() }
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Held => "held",
+        Outcome::HeldSoFar(_) => "held so far",
+        Outcome::Broken => "BROKEN",
+        Outcome::Skipped(_) => "skipped",
     }
 }
 
-impl std::fmt::Display for Explored {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.count, self.what)
+fn why(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Held | Outcome::Broken => None,
+        Outcome::HeldSoFar(why) | Outcome::Skipped(why) => Some(why),
     }
 }
 
-impl Outcome {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Broken => "BROKEN",
-            Self::Unfinished => "unfinished",
-            Self::Skipped => "skipped",
-        }
+/// What a suite explored, such as `140 schedules, 312 calls`.
+fn explored(suite: &SuiteVerdict) -> String {
+    let Counts { schedules, steps, crash_points, faults, calls, cases } = suite.counts;
+    let all = [
+        (cases, "cases"),
+        (schedules, "schedules"),
+        (crash_points, "crash points"),
+        (faults, "faults"),
+        (calls, "calls"),
+        (steps, "operations"),
+    ];
+    let mut text = String::new();
+    for (count, what) in all.into_iter().filter(|(count, _)| *count > 0) {
+        let between = if text.is_empty() { "" } else { ", " };
+        // Writing to a string can't fail.
+        _ = write!(text, "{between}{count} {what}");
     }
+    text
 }
 
-impl Step {
-    /// The path, and the second one.
-    fn place(&self) -> String {
-        match &self.other {
-            Some(other) => format!("{} → {other}", self.path),
-            None => self.path.clone(),
-        }
-    }
-
-    fn action(&self) -> String {
-        if self.detail.is_empty() { self.call.clone() } else { format!("{} ({})", self.call, self.detail) }
-    }
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn seconds(milliseconds: f64) -> String {
-    format!("{:.1} s", Duration::from_secs_f64(milliseconds.max(0.0) / 1000.0).as_secs_f64())
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it, quoted if it has to be.
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// A guest's text without the control characters that would reach a terminal or break a document.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
-
-#[cfg(test)]
-mod tests;

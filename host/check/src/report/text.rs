@@ -1,98 +1,89 @@
 //! The report on one screen.
 
-use super::{Finding, Mark, Outcome, Report, Step, SuiteReport, printable, seconds};
+use super::steps::{Mark, Step, actors, shortened, steps};
+use super::{Report, counted, explored, printable, why, word};
+use crate::bench::Outcome;
+use crate::check::SuiteVerdict;
+use crate::finding::Finding;
 
-/// How many findings are shown in full, and of each how many steps at the ends and around what the check did.
+/// How many findings are shown, and how many steps of one.
 const FINDINGS: usize = 2;
-const STEPS: usize = 24;
-const WIDEST: usize = 44;
+const STEPS: usize = 22;
+/// How wide a guest's column may be, and that of the results.
+const WIDEST: usize = 46;
+const RESULT: usize = 24;
 
-pub(super) fn render(report: &Report, command: &str) -> String {
-    let promise = if report.scoped_sync { "promises scoped-sync" } else { "makes no promise" };
-    let digest: String = report.digest.chars().take("sha256:".len() + 12).collect();
-    let mut lines =
-        vec![format!("{} {} ({digest}) {promise}", report.extension, printable(&report.version))];
+pub(super) fn render(report: &Report<'_>) -> String {
+    let verdict = report.verdict;
+    let promise = if verdict.scoped_sync { "promises scoped-sync" } else { "promises nothing" };
+    let digest: String = verdict.digest.chars().take("sha256:".len() + 12).collect();
+    let mut lines = vec![format!("{} {} ({digest}) {promise}", verdict.extension, printable(&verdict.version))];
     lines.extend(report.assumed.iter().map(|it| format!("assumed: {it}")));
     lines.push(String::new());
-    lines.extend(report.suites.iter().map(suite));
-
-    let all: Vec<_> = report.findings().collect();
-    for (suite, found) in all.iter().take(FINDINGS) {
+    lines.extend(verdict.suites.iter().map(suite));
+    for found in verdict.findings.iter().take(FINDINGS) {
         lines.push(String::new());
-        lines.extend(finding(suite, found));
+        lines.extend(finding(found));
     }
-    if let Some(more) = all.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
+    if let Some(more) = verdict.findings.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
         lines.push(String::new());
-        lines.push(format!("and {more} more; --format json or html has all of them"));
+        lines.push(format!("and {more} more; --format json and --format html have them all"));
     }
     lines.push(String::new());
-    lines.push(verdict(report));
-    if let Some(next) = report.next(command) {
-        lines.push(format!("next: {next}"));
-    }
+    lines.push(conclusion(report));
+    lines.extend(verdict.findings.first().map(|found| format!("next: {}", report.again(found))));
     lines.join("\n")
 }
 
-fn suite(suite: &SuiteReport) -> String {
-    let explored: Vec<String> = suite.explored.iter().map(ToString::to_string).collect();
-    let explored = if suite.outcome == Outcome::Skipped { suite.notes.join("; ") } else { explored.join(", ") };
-    let name = format!("{:<11} {:<10}", suite.suite, suite.outcome.word());
-    let line = format!("  {name} {:>7}  {explored}", seconds(suite.duration_ms));
-    let notes = suite.notes.iter().filter(|_| suite.outcome != Outcome::Skipped);
-    let notes: String = notes.map(|note| format!("\n{:25}{}", "", printable(note))).collect();
-    format!("{line}{notes}")
+fn suite(suite: &SuiteVerdict) -> String {
+    let seconds = format!("{:.1} s", suite.seconds);
+    let line = format!("  {:<11} {:<11} {seconds:>8}  {}", suite.suite.name(), word(&suite.outcome), explored(suite));
+    let why = why(&suite.outcome).map(printable).unwrap_or_default();
+    let between = if why.is_empty() || explored(suite).is_empty() { "" } else { "; " };
+    format!("{line}{between}{why}").trim_end().to_owned()
 }
 
-fn verdict(report: &Report) -> String {
-    let broken: Vec<_> =
-        report.suites.iter().filter(|it| it.outcome == Outcome::Broken).map(|it| it.suite.as_str()).collect();
-    let unfinished = report.suites.iter().any(|it| it.outcome == Outcome::Unfinished);
-    match (broken.is_empty(), unfinished) {
-        (false, _) => format!("NOT CONFORMANT: {} did not hold ({})", broken.join(", "), seconds(report.duration_ms)),
-        (true, false) => format!(
-            "No violation found within these bounds ({}). That is evidence, not certainty.",
-            seconds(report.duration_ms)
-        ),
-        (true, true) => format!(
-            "No violation found, but the budget ended first ({}); more is tried with a larger --budget.",
-            seconds(report.duration_ms)
-        ),
+fn conclusion(report: &Report<'_>) -> String {
+    let suites = &report.verdict.suites;
+    let broken: Vec<&str> =
+        suites.iter().filter(|it| it.outcome == Outcome::Broken).map(|it| it.suite.name()).collect();
+    let unfinished = suites.iter().any(|it| matches!(it.outcome, Outcome::HeldSoFar(_)));
+    let seconds = format!("seed {}, {:.1} s", report.verdict.seed, report.seconds());
+    match (report.held, unfinished) {
+        (false, _) => format!("NOT CONFORMANT: {} did not hold ({seconds})", broken.join(", ")),
+        (true, false) => format!("No violation found within these bounds ({seconds}). That is evidence, not certainty."),
+        (true, true) => {
+            format!("No violation found, but the budget ended first ({seconds}); a larger --budget tries more.")
+        }
     }
 }
 
-fn finding(suite: &str, finding: &Finding) -> Vec<String> {
-    let mut lines = vec![format!("{suite}: {}", printable(&finding.rule))];
-    lines.extend(finding.what.iter().map(|it| format!("  {}", printable(it))));
-    let preemptions = finding.preemptions.map(|n| format!("{n} preemption{}", if n == 1 { "" } else { "s" }));
-    let after = finding.found_after.map(|n| format!("found after {n} schedule{}", if n == 1 { "" } else { "s" }));
-    let facts: Vec<_> =
-        [Some(printable(&finding.situation)), preemptions, after].into_iter().flatten().filter(|it| !it.is_empty()).collect();
-    if !facts.is_empty() {
-        lines.push(format!("  ({})", facts.join("; ")));
+fn finding(finding: &Finding) -> Vec<String> {
+    let preemptions =
+        if finding.preemptions > 0 { format!(", with {}", counted(finding.preemptions, "preemption")) } else { String::new() };
+    let mut lines = vec![format!("{}: {}{preemptions}", finding.suite, printable(&finding.violation.text))];
+    if !finding.guests.is_empty() {
+        lines.push(format!("  {}", finding.guests.iter().map(|it| printable(it)).collect::<Vec<_>>().join("; ")));
     }
-    if !finding.steps.is_empty() {
+    let steps = steps(finding);
+    if !steps.is_empty() {
         lines.push(String::new());
-        lines.extend(table(&finding.steps));
+        lines.extend(table(&steps));
     }
     lines
 }
 
 /// Who did what to which path: a column for each guest.
 fn table(steps: &[Step]) -> Vec<String> {
-    let mut actors: Vec<&str> = Vec::new();
-    for step in steps {
-        if !actors.contains(&step.actor.as_str()) {
-            actors.push(&step.actor);
-        }
-    }
+    let actors = actors(steps);
     let shown = shown(steps);
     let cell = |step: &Step| {
         let mark = match step.mark {
             Mark::Plain => "",
             Mark::Resumed => "▶ ",
-            Mark::Failed | Mark::Torn | Mark::Killed => "✗ ",
+            Mark::Failed | Mark::Killed => "✗ ",
         };
-        shortened(&printable(&format!("{mark}{} {}", step.action(), step.place())), WIDEST)
+        shortened(&format!("{mark}{}", step.label), WIDEST)
     };
     let width = |actor: &str| {
         let mine = shown.iter().filter_map(|index| steps.get(*index)).filter(|step| step.actor == actor);
@@ -100,8 +91,7 @@ fn table(steps: &[Step]) -> Vec<String> {
     };
     let widths: Vec<usize> = actors.iter().map(|actor| width(actor)).collect();
     let row = |number: &str, cells: Vec<String>, result: &str| {
-        let cells: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         format!("  {number:>4}  {}  {result}", cells.join("  ")).trim_end().to_owned()
     };
     let mut lines = vec![row("", actors.iter().map(|actor| (*actor).to_owned()).collect(), "")];
@@ -113,7 +103,7 @@ fn table(steps: &[Step]) -> Vec<String> {
         }
         next = index + 1;
         let cells = actors.iter().map(|actor| if *actor == step.actor { cell(step) } else { String::new() });
-        lines.push(row(&next.to_string(), cells.collect(), &shortened(&printable(&step.result), WIDEST)));
+        lines.push(row(&step.number.to_string(), cells.collect(), &shortened(&step.result, RESULT)));
     }
     if next < steps.len() {
         lines.push(row("", vec![format!("… {} more", steps.len() - next)], ""));
@@ -121,32 +111,19 @@ fn table(steps: &[Step]) -> Vec<String> {
     lines
 }
 
-/// Which steps to show if there are too many: those around what the check did, then the last ones.
+/// Which steps to show if there are too many: what the check did, then what guests share or change, the last ones first.
 fn shown(steps: &[Step]) -> Vec<usize> {
     if steps.len() <= STEPS {
         return (0..steps.len()).collect();
     }
-    let marked = |index: usize| steps.get(index).is_some_and(|step| step.mark != Mark::Plain);
-    let near = |index: usize| (index.saturating_sub(3)..=index + 2).any(marked);
-    let mut shown: Vec<usize> = (0..steps.len()).filter(|index| near(*index)).take(STEPS).collect();
-    let mut last = steps.len();
-    while shown.len() < STEPS && last > 0 {
-        last -= 1;
-        if !shown.contains(&last) {
-            shown.push(last);
-        }
-    }
-    shown.sort_unstable();
-    shown
-}
-
-/// A text whose middle is left out where it is too long: the ends of paths tell them apart.
-pub(super) fn shortened(text: &str, width: usize) -> String {
-    let count = text.chars().count();
-    if count <= width {
-        return text.to_owned();
-    }
-    let head = width / 2;
-    let tail = width.saturating_sub(head + 1);
-    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
+    let rank = |index: usize| match steps.get(index) {
+        Some(step) if step.mark != Mark::Plain => 0,
+        Some(step) if step.relevant => 1,
+        _ => 2,
+    };
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_by_key(|index| (rank(*index), std::cmp::Reverse(*index)));
+    order.truncate(STEPS);
+    order.sort_unstable();
+    order
 }

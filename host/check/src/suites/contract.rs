@@ -1,54 +1,45 @@
 //! What `wit/datastore.wit` says of each call.
 
-use super::bench::{Bench, Case, delete, holding, write};
-use super::judge::{Wrong, failed, pulled, pushed, same};
+use super::case::{Case, Wrong, delete, failed, holding, pulled, pushed, same, write};
+use super::cases::Cases;
 use crate::failure::Failure;
 use crate::repository::{Files, Repository};
 use crate::run::End;
-use crate::subject::{Settings, Subject};
+use crate::subject::Settings;
 
 const X: &str = "data/t/web/x";
 const Y: &str = "data/t/web/y";
 
-pub(super) fn run(bench: &mut Bench<'_>) -> Option<String> {
-    promises(bench);
-    let go_on = bench.case("an empty remote", works);
-    if go_on {
-        configuration(bench);
-        bench.case("an empty remote", an_empty_remote_is_no_error);
-        bench.case("a second repository has the same files", equal_content_is_counted);
-        bench.case("two repositories changed one file", |case| conflict(case, Clash::EditEdit));
-        bench.case("two repositories made one file", |case| conflict(case, Clash::NewNew));
-        bench.case("one repository edited a file that another one deletes", |case| conflict(case, Clash::EditDelete));
-        bench.case("two repositories deleted one file", deleted_twice);
-        bench.case("a path was changed again and again", the_last_content_wins);
+pub(super) fn cases(cases: &mut Cases<'_, '_>) {
+    promises(cases);
+    if !cases.case("one-file", "one file, an empty remote", works) {
+        return;
     }
-    None
+    configuration(cases);
+    cases.case("empty-remote", "an empty remote", an_empty_remote_is_no_error);
+    cases.case("unchanged", "a second repository has the same files", equal_content_is_counted);
+    cases.case("edit-edit", "two repositories changed one file", |case| conflict(case, Clash::EditEdit));
+    cases.case("new-new", "two repositories made one file", |case| conflict(case, Clash::NewNew));
+    cases.case("edit-delete", "one repository edited a file that another one deletes", |case| {
+        conflict(case, Clash::EditDelete)
+    });
+    cases.case("delete-delete", "two repositories deleted one file", deleted_twice);
+    cases.case("again-and-again", "one path is changed again and again", the_last_content_wins);
 }
 
 /// What it says that it promises, and whether it always says the same.
-fn promises(bench: &mut Bench<'_>) {
-    let subject = bench.subject;
+fn promises(cases: &mut Cases<'_, '_>) {
+    let subject = cases.bench.subject;
     let bare = subject.with(Settings { config: Vec::new(), ..subject.settings().clone() });
-    match subject.declared() {
-        Ok(None) => bench.note("it exports no `capabilities`, so each push and pull is unscoped and exclusive"),
-        Ok(Some(false)) => bench.note("it promises nothing, so each push and pull is unscoped and exclusive"),
-        Ok(Some(true)) => {}
-        Err(failure) => {
-            let what = format!("`capabilities` failed: {failure}");
-            bench.case("`capabilities`", |_| Err(Wrong::new("`capabilities` answers", what)));
+    cases.case("capabilities", "`capabilities`, with and without a configuration", |_| {
+        match (subject.declared(), bare.declared()) {
+            (Err(failure), _) => Err(Wrong::contract(format!("`capabilities` fails: {failure}"))),
+            (Ok(with), without) if Ok(with) != without => Err(Wrong::contract(
+                "`capabilities` answers something else without a configuration, as `extensions inspect` asks it",
+            )),
+            _ => Ok(()),
         }
-    }
-    if let (Ok(with), without) = (subject.declared(), bare.declared())
-        && Ok(with) != without
-    {
-        let what = format!("With its configuration it answers {with:?}, without {without:?}");
-        bench.case("`capabilities`", |_| Err(Wrong::new("a promise does not depend on the configuration", what)));
-    }
-    let identity = subject.identity();
-    if identity.description.is_none() || identity.licence.is_none() {
-        bench.note("its metadata has no description or no licence, which `extensions list` would show");
-    }
+    });
 }
 
 /// The least that has to work before anything else can be looked at.
@@ -56,36 +47,36 @@ fn works(case: &mut Case<'_>) -> Result<(), Wrong> {
     let mut a = holding(&[(X, "one")]);
     let report = pushed(case.push(&mut a, "t/web"))?;
     if (report.files, report.bytes) != (1, 3) {
-        let what = format!("One file of 3 bytes was sent, the report says {} files and {} bytes", report.files, report.bytes);
-        return Err(Wrong::new("a push reports what it sent", what));
+        let text = format!("one file of 3 bytes was sent, and the report says {} files, {} bytes", report.files, report.bytes);
+        return Err(Wrong::contract(text));
     }
     let mut b = Repository::new();
     let (report, _) = pulled(case.pull(&mut b, "t/web"))?;
-    same("what was pushed can be pulled", a.files(), b.files())?;
+    same("a fresh pull", a.files(), b.files())?;
     if (report.files, report.bytes) != (1, 3) {
-        let what = format!("One file of 3 bytes was brought, the report says {} files and {} bytes", report.files, report.bytes);
-        return Err(Wrong::new("a pull reports what it brought", what));
+        let text = format!("one file of 3 bytes was brought, and the report says {} files, {} bytes", report.files, report.bytes);
+        return Err(Wrong::contract(text));
     }
     Ok(())
 }
 
 /// A configuration that can't work is an error that says so, and no trap.
-fn configuration(bench: &mut Bench<'_>) {
-    let settings = bench.subject.settings().clone();
-    let wrong = settings.config.iter().map(|(key, _)| (key.clone(), "\u{1f}no such thing".to_owned())).collect();
+fn configuration(cases: &mut Cases<'_, '_>) {
+    let settings = cases.bench.subject.settings().clone();
+    let nonsense = settings.config.iter().map(|(key, _)| (key.clone(), "\u{1f}no such thing".to_owned())).collect();
     let ways = [
-        ("the configuration is empty", Settings { config: Vec::new(), ..settings.clone() }),
-        ("the configuration holds nonsense", Settings { config: wrong, ..settings.clone() }),
-        ("the configuration names a folder that was not granted", Settings { folders: Vec::new(), ..settings.clone() }),
+        ("no-config", "the configuration is empty", Settings { config: Vec::new(), ..settings.clone() }),
+        ("nonsense-config", "the configuration holds nonsense", Settings { config: nonsense, ..settings.clone() }),
+        ("no-grant", "the configuration names a folder that is not granted", Settings { folders: Vec::new(), ..settings.clone() }),
     ];
-    for (situation, settings) in ways {
-        if settings.config == bench.subject.settings().config && bench.subject.settings().folders.is_empty() {
+    for (name, situation, changed) in ways {
+        let nothing_changed = changed.config == settings.config && changed.folders == settings.folders;
+        if nothing_changed {
             continue;
         }
-        let subject: Subject = bench.subject.with(settings);
-        bench.case_of(&subject, situation, |case| {
-            let mut a = holding(&[(X, "one")]);
-            refused(&failed(case.push(&mut a, "t/web"), "push")?, "push")?;
+        let subject = cases.bench.subject.with(changed);
+        cases.case_of(&subject, name, situation, |case| {
+            refused(&failed(case.push(&mut holding(&[(X, "one")]), "t/web"), "push")?, "push")?;
             refused(&failed(case.pull(&mut Repository::new(), "t/web"), "pull")?, "pull")
         });
     }
@@ -94,19 +85,18 @@ fn configuration(bench: &mut Bench<'_>) {
 fn refused(failure: &Failure, call: &str) -> Result<(), Wrong> {
     match failure {
         Failure::Config(_) | Failure::Denied(_) => Ok(()),
-        other => Err(Wrong::new(
-            "a configuration that can't work is `error.config`",
-            format!("The {call} answers otherwise: {other}"),
-        )),
+        other => Err(Wrong::contract(format!(
+            "a {call} with a configuration that can't work has to be `error.config`, and is: {other}"
+        ))),
     }
 }
 
 fn an_empty_remote_is_no_error(case: &mut Case<'_>) -> Result<(), Wrong> {
     let mut fresh = Repository::new();
     let (report, _) = pulled(case.pull_all(&mut fresh))?;
-    same("an empty remote brings nothing", &Files::new(), fresh.files())?;
+    same("a pull from an empty remote", &Files::new(), fresh.files())?;
     if report.deletions > 0 {
-        return Err(Wrong::new("nothing was deleted", format!("The report counts {} deletions", report.deletions)));
+        return Err(Wrong::contract("nothing was deleted, and the report counts deletions"));
     }
     pulled(case.pull(&mut fresh, "t/web")).map(drop)
 }
@@ -116,8 +106,10 @@ fn equal_content_is_counted(case: &mut Case<'_>) -> Result<(), Wrong> {
     pushed(case.push(&mut holding(&files), "t/web"))?;
     let report = pushed(case.push(&mut holding(&files), "t/web"))?;
     if (report.files, report.unchanged) != (0, 2) {
-        let what = format!("Of 2 files that the remote holds, {} were sent and {} counted as unchanged", report.files, report.unchanged);
-        return Err(Wrong::new("content that the remote already holds is counted as `unchanged`", what));
+        return Err(Wrong::contract(format!(
+            "of 2 files whose content the remote holds, {} were sent and {} counted as `unchanged`",
+            report.files, report.unchanged
+        )));
     }
     Ok(())
 }
@@ -144,26 +136,21 @@ fn conflict(case: &mut Case<'_>, clash: Clash) -> Result<(), Wrong> {
         Clash::EditEdit | Clash::NewNew => write(&mut b, X, "from b"),
     }
     write(&mut b, Y, "also from b");
-    let end = case.push(&mut b, "t/web");
-    let steps = std::mem::take(&mut case.last);
-    let mut fresh = Repository::new();
-    let rule = "a file that somebody else changed is a conflict, and stays as it is";
-    match end {
+    match case.push(&mut b, "t/web") {
         Some(End { result: Err(Failure::Conflict(paths)), .. }) if paths == [X] => {}
         Some(End { result: Err(Failure::Conflict(paths)), .. }) => {
-            return Err(Wrong::new(rule, format!("The conflict names {paths:?} where it should name {X:?}")));
+            return Err(Wrong::contract(format!("the conflict names {paths:?}, and it is {X:?} that was changed on both sides")));
         }
         Some(End { result: Ok(_), .. }) => {
-            case.last = steps;
-            return Err(Wrong::new(rule, format!("The push of {X} over another's work succeeded")));
+            return Err(Wrong::contract(format!("a push over what somebody else made of {X:?} succeeds; it is a conflict")));
         }
         end => {
             let failure = failed(end, "push")?;
-            return Err(Wrong::new(rule, format!("The push failed otherwise: {failure}")));
+            return Err(Wrong::contract(format!("a push over what somebody else made of {X:?} is no conflict, but {failure}")));
         }
     }
-    pulled(case.pull_all(&mut fresh))?;
-    same("nothing of a push that stops with a conflict is visible", a.files(), fresh.files())
+    let found = case.fresh()?;
+    same("after a push that ended in a conflict, a fresh pull", a.files(), &found)
 }
 
 fn deleted_twice(case: &mut Case<'_>) -> Result<(), Wrong> {
@@ -175,23 +162,20 @@ fn deleted_twice(case: &mut Case<'_>) -> Result<(), Wrong> {
         delete(repository, X);
         let report = pushed(case.push(repository, "t/web"))?;
         if report.deletions != 1 {
-            let what = format!("One file was deleted, the report counts {}", report.deletions);
-            return Err(Wrong::new("a deletion is counted, whoever made it", what));
+            return Err(Wrong::contract(format!("one file was deleted, and the report counts {}", report.deletions)));
         }
     }
-    let mut fresh = Repository::new();
-    pulled(case.pull_all(&mut fresh))?;
-    same("a deleted file is gone", b.files(), fresh.files())
+    let found = case.fresh()?;
+    same("a fresh pull", b.files(), &found)
 }
 
 fn the_last_content_wins(case: &mut Case<'_>) -> Result<(), Wrong> {
-    let mut a = Repository::new();
-    let mut b = Repository::new();
+    let (mut a, mut b) = (Repository::new(), Repository::new());
     for content in ["one", "two", "", "two", "six"] {
         write(&mut a, X, content);
         pushed(case.push(&mut a, "t/web"))?;
         pulled(case.pull(&mut b, "t/web"))?;
-        same("each push arrives, same size or not", a.files(), b.files())?;
+        same("a pull", a.files(), b.files())?;
         // The extension's own folder may be gone at any time.
         a.forget_state();
     }

@@ -1,99 +1,67 @@
 //! The suites that judge whole calls, each made alone and to its end: what is pushed, what a fresh pull then brings.
 //!
-//! A suite is a list of cases. Each case makes a world of its own, so one that fails says nothing about the next.
+//! A suite is a list of cases. Each case makes a world of its own, so one that fails says nothing about the next, and each has
+//! a name, by which it is repeated.
 
-mod bench;
+mod case;
+mod cases;
 mod contract;
-mod judge;
 mod limits;
 mod roundtrip;
 mod scope;
 mod trees;
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::{Duration, Instant};
+use crate::bench::{Bench, Outcome};
+use crate::check::Suite;
+use crate::finding::{Finding, Replay, SuiteName};
+use cases::Cases;
 
-use crate::report::{Outcome, SuiteReport};
-use crate::subject::Subject;
-use bench::Bench;
-
-/// What can be checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Suite {
-    /// Errors, reports, conflicts: what `wit/datastore.wit` says of each call.
-    Contract,
-    /// Random trees that are pushed, changed and pulled.
-    Roundtrip,
-    /// Scoped calls: all that is under the scope, and nothing outside of it.
-    Scope,
-    /// Pushes of disjoint scopes at the same time.
-    Interleave,
-    /// Pushes that are killed at each operation.
-    Crash,
-    /// Operations of the remote that fail.
-    Fault,
-    /// Many files, large files, and what a call may use.
-    Limits,
+/// A suite of cases.
+struct Named {
+    name: SuiteName,
+    share: f64,
+    cases: fn(&mut Cases<'_, '_>),
 }
 
-impl Suite {
-    /// All of them, in the order to run them.
-    pub const ALL: [Self; 7] = [
-        Self::Contract,
-        Self::Roundtrip,
-        Self::Scope,
-        Self::Interleave,
-        Self::Crash,
-        Self::Fault,
-        Self::Limits,
-    ];
+impl Suite for Named {
+    fn name(&self) -> SuiteName {
+        self.name
+    }
 
-    /// Its name on the command line and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Contract => "contract",
-            Self::Roundtrip => "roundtrip",
-            Self::Scope => "scope",
-            Self::Interleave => "interleave",
-            Self::Crash => "crash",
-            Self::Fault => "fault",
-            Self::Limits => "limits",
+    fn share(&self) -> f64 {
+        self.share
+    }
+
+    fn run(&self, bench: &mut Bench<'_>) -> Outcome {
+        if self.name == SuiteName::Scope && !bench.subject.scoped_sync() {
+            return Outcome::Skipped("it promises no scoped-sync, so no scope is ever passed to it".to_owned());
         }
+        let mut cases = Cases::new(bench, None);
+        (self.cases)(&mut cases);
+        cases.outcome()
+    }
+
+    fn replay(&self, bench: &mut Bench<'_>, replay: &Replay) -> Result<Option<Finding>, String> {
+        let before = bench.findings.len();
+        let mut cases = Cases::new(bench, Some(&replay.scenario));
+        (self.cases)(&mut cases);
+        if cases.tried() == 0 {
+            return Err(format!("there is no case `{}` in {}", replay.scenario, self.name));
+        }
+        Ok(bench.findings.drain(before..).next())
     }
 }
 
-impl fmt::Display for Suite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// Contract, round trip and scope: quick, and before the others.
+pub(crate) fn first() -> Vec<Box<dyn Suite>> {
+    vec![
+        Box::new(Named { name: SuiteName::Contract, share: 0.3, cases: contract::cases }),
+        Box::new(Named { name: SuiteName::Roundtrip, share: 0.2, cases: roundtrip::cases }),
+        Box::new(Named { name: SuiteName::Scope, share: 0.3, cases: scope::cases }),
+    ]
 }
 
-impl FromStr for Suite {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        let found = Self::ALL.into_iter().find(|suite| suite.name() == text);
-        found.ok_or_else(|| format!("`{text}` is no suite; there are {}", names()))
-    }
-}
-
-/// Runs one of the suites that make whole calls, for at most `time`.
-pub(crate) fn whole_calls(suite: Suite, subject: &Subject, seed: u64, time: Duration) -> SuiteReport {
-    let began = Instant::now();
-    let mut bench = Bench::new(subject, seed, began + time);
-    let skipped = match suite {
-        Suite::Contract => contract::run(&mut bench),
-        Suite::Roundtrip => roundtrip::run(&mut bench),
-        Suite::Scope => scope::run(&mut bench),
-        Suite::Limits => limits::run(&mut bench),
-        Suite::Interleave | Suite::Crash | Suite::Fault => Some("it is no suite of whole calls".to_owned()),
-    };
-    let mut report = bench.report(suite.name(), began);
-    if let Some(why) = skipped {
-        report.outcome = Outcome::Skipped;
-        report.notes.push(why);
-    }
-    report
+/// Limits: the last one, since it is the slowest.
+pub(crate) fn last() -> Box<dyn Suite> {
+    Box::new(Named { name: SuiteName::Limits, share: 1.0, cases: limits::cases })
 }

@@ -1,11 +1,12 @@
 //! Scoped calls: everything under the scope, and nothing outside of it.
 
-use super::bench::{Bench, Case, delete, holding, write};
-use super::judge::{Wrong, pulled, pushed, same};
+use super::case::{Case, Wrong, delete, holding, pulled, pushed, same, write};
+use super::cases::Cases;
 use crate::repository::{Files, Repository};
 
-/// The model that is worked on, and others that have to stay as they are: `web-2` begins like `web`.
+/// The model that is worked on.
 const WEB: &str = "t/web";
+/// It and others, which have to stay as they are. One name begins like the other.
 const ALL: [(&str, &str); 6] = [
     ("data/t/web/x", "one"),
     ("data/t/web/below/y", "two"),
@@ -14,36 +15,33 @@ const ALL: [(&str, &str); 6] = [
     ("data/t-2/web/x", "five"),
     ("data/other/web/x", "six"),
 ];
-const OUTSIDE: &str = "what lies outside of the scope stays as it is";
 
-pub(super) fn run(bench: &mut Bench<'_>) -> Option<String> {
-    if bench.scope(WEB).is_none() {
-        return Some("it promises no scoped-sync, so no scope is ever passed to it".to_owned());
-    }
+pub(super) fn cases(cases: &mut Cases<'_, '_>) {
     type Change = fn(&mut Repository);
-    let changes: [(&str, Change); 5] = [
-        ("a file is added", |it| write(it, "data/t/web/new", "new")),
-        ("a file is changed", |it| write(it, "data/t/web/x", "ONE")),
-        ("a file is deleted", |it| delete(it, "data/t/web/x")),
-        ("the whole model is deleted", |it| {
+    let changes: [(&str, &str, Change); 5] = [
+        ("add", "a file is added", |it| write(it, "data/t/web/new", "new")),
+        ("change", "a file is changed", |it| write(it, "data/t/web/x", "ONE")),
+        ("delete", "a file is deleted", |it| delete(it, "data/t/web/x")),
+        ("delete-model", "the whole model is deleted", |it| {
             delete(it, "data/t/web/x");
             delete(it, "data/t/web/below/y");
         }),
-        ("the model is replaced", |it| {
+        ("replace", "the model is replaced", |it| {
             delete(it, "data/t/web/x");
             delete(it, "data/t/web/below/y");
             write(it, "data/t/web/below", "a file where a folder was");
         }),
     ];
-    for (what, change) in changes {
-        bench.case(&format!("{what}, by a repository that holds everything"), |case| pushes(case, change, false));
-        bench.case(&format!("{what}, by a repository that holds this model only"), |case| pushes(case, change, true));
+    for (name, what, change) in changes {
+        let situation = format!("{what}, by a repository that holds everything");
+        cases.case(&format!("{name}-of-all"), &situation, |case| pushes(case, change, false));
+        let situation = format!("{what}, by a repository that holds nothing but this model");
+        cases.case(&format!("{name}-of-one"), &situation, |case| pushes(case, change, true));
     }
-    bench.case("a repository pulls one model", pulls);
-    bench.case("a model was deleted while another repository had all", deletions);
-    bench.case("models that lie in one another", nested);
-    bench.case("scoped and full calls take turns", turns);
-    None
+    cases.case("pull", "a repository pulls one model", pulls);
+    cases.case("pull-deletions", "a pull of one model, where files of others were deleted as well", deletions);
+    cases.case("nested", "models that lie in one another", nested);
+    cases.case("turns", "scoped and full calls take turns", turns);
 }
 
 /// Everything, pushed at once.
@@ -51,15 +49,6 @@ fn everything(case: &mut Case<'_>) -> Result<Repository, Wrong> {
     let mut all = holding(&ALL);
     pushed(case.push_all(&mut all))?;
     Ok(all)
-}
-
-fn fresh(case: &mut Case<'_>) -> Result<Files, Wrong> {
-    let steps = std::mem::take(&mut case.last);
-    let mut fresh = Repository::new();
-    pulled(case.pull_all(&mut fresh))?;
-    // What went before is what counts.
-    case.last = steps;
-    Ok(fresh.files().clone())
 }
 
 fn pushes(case: &mut Case<'_>, change: impl Fn(&mut Repository), partial: bool) -> Result<(), Wrong> {
@@ -73,7 +62,8 @@ fn pushes(case: &mut Case<'_>, change: impl Fn(&mut Repository), partial: bool) 
     change(&mut worker);
     change(&mut all);
     pushed(case.push(&mut worker, WEB))?;
-    same(OUTSIDE, all.files(), &fresh(case)?)
+    let found = case.fresh()?;
+    same("a fresh pull", all.files(), &found)
 }
 
 fn pulls(case: &mut Case<'_>) -> Result<(), Wrong> {
@@ -82,7 +72,7 @@ fn pulls(case: &mut Case<'_>) -> Result<(), Wrong> {
     let (_, end) = pulled(case.pull(&mut worker, WEB))?;
     let expected: Files =
         all.files().iter().filter(|(path, _)| path.as_str().starts_with("data/t/web/")).map(|(a, b)| (a.clone(), b.clone())).collect();
-    same("a scoped pull brings everything under its scope", &expected, &end.brought)
+    same("a scoped pull", &expected, &end.brought)
 }
 
 fn deletions(case: &mut Case<'_>) -> Result<(), Wrong> {
@@ -97,7 +87,7 @@ fn deletions(case: &mut Case<'_>) -> Result<(), Wrong> {
     let (_, end) = pulled(case.pull(&mut other, WEB))?;
     let outside = end.deleted.iter().find(|path| !path.as_str().starts_with("data/t/web/"));
     match outside {
-        Some(path) => Err(Wrong::new("a scoped pull deletes nothing outside of its scope", format!("It deletes {path}"))),
+        Some(path) => Err(Wrong::contract(format!("a scoped pull deletes {path}, outside of its scope"))),
         None => Ok(()),
     }
 }
@@ -111,13 +101,14 @@ fn nested(case: &mut Case<'_>) -> Result<(), Wrong> {
     let mut puller = Repository::new();
     pulled(case.pull(&mut puller, "t/a"))?;
     let both = holding(&[("data/t/a/b/x", "inner"), ("data/t/a/y", "outer")]);
-    same("a scoped pull brings everything under its scope", both.files(), puller.files())?;
+    same("a scoped pull", both.files(), puller.files())?;
     write(&mut puller, "data/t/a/b/x", "changed");
     delete(&mut puller, "data/t/a/y");
     pushed(case.push(&mut puller, "t/a"))?;
-    same("a fresh pull brings what was pushed", puller.files(), &fresh(case)?)?;
+    let found = case.fresh()?;
+    same("a fresh pull", puller.files(), &found)?;
     pulled(case.pull(&mut inner, "t/a/b"))?;
-    same("a scoped pull brings everything under its scope", puller.files(), inner.files())
+    same("a scoped pull", puller.files(), inner.files())
 }
 
 fn turns(case: &mut Case<'_>) -> Result<(), Wrong> {
@@ -134,5 +125,6 @@ fn turns(case: &mut Case<'_>) -> Result<(), Wrong> {
     write(&mut worker, "data/t/web/new", "scoped again");
     pushed(case.push(&mut worker, WEB))?;
     write(&mut all, "data/t/web/new", "scoped again");
-    same("scoped and full calls see one another's work", all.files(), &fresh(case)?)
+    let found = case.fresh()?;
+    same("a fresh pull", all.files(), &found)
 }

@@ -3,7 +3,7 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::bench::{delete, write};
+use super::case::{delete, write};
 use crate::repository::Repository;
 
 /// Names that are allowed and that programs stumble over.

@@ -1,3 +1,4 @@
+mod check;
 mod extensions;
 mod init;
 mod locks;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Status(status::Args),
     #[command(subcommand)]
     Locks(locks::Command),
+    Check(check::Args),
 }
 
 /// What every subcommand works with.
@@ -63,5 +65,6 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Run(args) => run::run(&context, args).await,
         Command::Status(args) => status::run(&context, args).await,
         Command::Locks(command) => locks::run(&context, command).await,
+        Command::Check(args) => check::run(&context, args).await,
     }
 }
