@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use support::{Ran, Repository, World, code, fails, guest, says, world};
 
 /// Every command that takes `--help`.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["init"],
     &["extensions"],
@@ -33,6 +33,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["status"],
     &["locks"],
     &["locks", "list"],
+    &["check"],
 ];
 
 fn repository(world: &World) -> Repository<'_> {
@@ -249,7 +250,7 @@ fn the_command_reference_shows_every_help_text() {
 #[test]
 fn every_subcommand_is_in_the_reference() {
     let world = world!();
-    for (group, names) in [(&[][..], 7), (&["extensions"], 4), (&["locks"], 2)] {
+    for (group, names) in [(&[][..], 8), (&["extensions"], 4), (&["locks"], 2)] {
         let text = help(&world, group);
         let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
         let listed: Vec<&str> = listed

@@ -4,6 +4,9 @@ import { getDirectories } from 'wasi:filesystem/preopens@0.2.12';
 
 const LARGEST_READ = 1n << 20n;
 
+/// The folders that were given to this component, and where. Asked for at the first call: at build time there are none.
+let granted;
+
 /// The content of a file; undefined if there is none.
 export function read(path) {
   return ifPresent(() =>
@@ -103,7 +106,8 @@ function opened(path, how, flags, action) {
 /// The folder that was given to this component and leads to the path, and what follows after it.
 function located(path) {
   let best;
-  for (const [folder, name] of getDirectories()) {
+  granted ??= getDirectories();
+  for (const [folder, name] of granted) {
     const fits = path === name || path.startsWith(`${name}/`);
     if (fits && (!best || name.length > best[1].length)) best = [folder, name];
   }

@@ -94,7 +94,10 @@ impl<'a> Check<'a> {
         for suite in &self.suites {
             bench.begin(suite.name(), suite.share());
             let (before, began) = (std::mem::take(&mut bench.counts), Instant::now());
-            let outcome = suite.run(&mut bench);
+            let outcome = match &bench.given_up {
+                Some(why) => Outcome::Skipped(why.clone()),
+                None => suite.run(&mut bench),
+            };
             let counts = std::mem::replace(&mut bench.counts, before);
             verdicts.push(SuiteVerdict {
                 suite: suite.name(),

@@ -87,9 +87,15 @@ impl CheckConfig {
         match self.remote {
             Some(remote) => {
                 let grant = |guest| FolderGrant { guest, writable: true };
-                (Settings { folders: remote.folders.into_iter().map(grant).collect(), ..settings }, Vec::new())
+                (
+                    Settings { folders: remote.folders.into_iter().map(grant).collect(), ..settings },
+                    Vec::new(),
+                )
             }
-            None => (settings, vec!["a folder as the remote, seen at /remote (the file has no [remote])".to_owned()]),
+            None => (
+                settings,
+                vec!["a folder as the remote, seen at /remote (the file has no [remote])".to_owned()],
+            ),
         }
     }
 }
@@ -112,8 +118,10 @@ mod tests {
 
     #[test]
     fn values_reach_the_extension_as_text() {
-        let (settings, assumed) = read("[config]\nroot = '/share'\nparts = 4\n[remote]\nfolders = ['/share']").unwrap().settings();
-        let config = [("parts", "4"), ("root", "/share")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let (settings, assumed) =
+            read("[config]\nroot = '/share'\nparts = 4\n[remote]\nfolders = ['/share']").unwrap().settings();
+        let config =
+            [("parts", "4"), ("root", "/share")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(settings.config, config);
         assert_eq!(settings.folders[0].guest, "/share");
         assert!(assumed.is_empty());

@@ -52,7 +52,8 @@ fn suite(report: &Report<'_>, suite: &SuiteVerdict) -> TestSuite {
 fn described(report: &Report<'_>, finding: &Finding) -> String {
     let mut lines: Vec<String> = finding.guests.iter().map(|it| printable(it)).collect();
     lines.push(report.again(finding));
-    lines.extend(steps(finding).iter().map(|step| format!("{}: {}: {}", step.actor, step.label, step.result)));
+    lines
+        .extend(steps(finding).iter().map(|step| format!("{}: {}: {}", step.actor, step.label, step.result)));
     lines.join("\n")
 }
 

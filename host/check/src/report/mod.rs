@@ -82,7 +82,8 @@ impl<'a> Report<'a> {
 
     /// The command that shows a finding again.
     fn again(&self, finding: &Finding) -> String {
-        let replay = finding.replay.as_ref().map(|replay| format!(" --replay {}", quoted(&replay.to_string())));
+        let replay =
+            finding.replay.as_ref().map(|replay| format!(" --replay {}", quoted(&replay.to_string())));
         replay.map_or_else(
             || format!("{} --suite {} --seed {}", self.command, finding.suite, self.verdict.seed),
             |replay| format!("{}{replay}", self.command),

@@ -83,7 +83,8 @@ fn a_guest_that_is_killed_is_shown_where_it_was_killed() {
     let mut rows: Vec<Row> = (1..=3).map(|step| row(step, 'a', "write", "/remote/index")).collect();
     rows.push(row(4, 'b', "read", "/remote/index"));
     let text = rendered(vec![finding("crash/both/2/7:a3!content.b", rows)], Format::Text);
-    let killed = text.lines().position(|line| line.contains("✗ is killed here, and the power fails")).unwrap();
+    let killed =
+        text.lines().position(|line| line.contains("✗ is killed here, and the power fails")).unwrap();
     assert!(text.lines().nth(killed + 1).unwrap().contains("5"), "{text}");
     assert!(text.lines().nth(killed).unwrap().trim_start().starts_with('4'), "{text}");
 }

@@ -9,15 +9,16 @@ use crate::finding::Finding;
 /// How many findings are shown, and how many steps of one.
 const FINDINGS: usize = 2;
 const STEPS: usize = 22;
-/// How wide a guest's column may be, and that of the results.
-const WIDEST: usize = 46;
-const RESULT: usize = 24;
+/// How wide the guests' columns may be together, and that of the results.
+const WIDEST: usize = 96;
+const RESULT: usize = 20;
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let verdict = report.verdict;
     let promise = if verdict.scoped_sync { "promises scoped-sync" } else { "promises nothing" };
     let digest: String = verdict.digest.chars().take("sha256:".len() + 12).collect();
-    let mut lines = vec![format!("{} {} ({digest}) {promise}", verdict.extension, printable(&verdict.version))];
+    let mut lines =
+        vec![format!("{} {} ({digest}) {promise}", verdict.extension, printable(&verdict.version))];
     lines.extend(report.assumed.iter().map(|it| format!("assumed: {it}")));
     lines.push(String::new());
     lines.extend(verdict.suites.iter().map(suite));
@@ -37,7 +38,12 @@ pub(super) fn render(report: &Report<'_>) -> String {
 
 fn suite(suite: &SuiteVerdict) -> String {
     let seconds = format!("{:.1} s", suite.seconds);
-    let line = format!("  {:<11} {:<11} {seconds:>8}  {}", suite.suite.name(), word(&suite.outcome), explored(suite));
+    let line = format!(
+        "  {:<11} {:<11} {seconds:>8}  {}",
+        suite.suite.name(),
+        word(&suite.outcome),
+        explored(suite)
+    );
     let why = why(&suite.outcome).map(printable).unwrap_or_default();
     let between = if why.is_empty() || explored(suite).is_empty() { "" } else { "; " };
     format!("{line}{between}{why}").trim_end().to_owned()
@@ -51,19 +57,29 @@ fn conclusion(report: &Report<'_>) -> String {
     let seconds = format!("seed {}, {:.1} s", report.verdict.seed, report.seconds());
     match (report.held, unfinished) {
         (false, _) => format!("NOT CONFORMANT: {} did not hold ({seconds})", broken.join(", ")),
-        (true, false) => format!("No violation found within these bounds ({seconds}). That is evidence, not certainty."),
+        (true, false) => {
+            format!("No violation found within these bounds ({seconds}). That is evidence, not certainty.")
+        }
         (true, true) => {
-            format!("No violation found, but the budget ended first ({seconds}); a larger --budget tries more.")
+            format!(
+                "No violation found, but the budget ended first ({seconds}); a larger --budget tries more."
+            )
         }
     }
 }
 
 fn finding(finding: &Finding) -> Vec<String> {
-    let preemptions =
-        if finding.preemptions > 0 { format!(", with {}", counted(finding.preemptions, "preemption")) } else { String::new() };
+    let preemptions = if finding.preemptions > 0 {
+        format!(", with {}", counted(finding.preemptions, "preemption"))
+    } else {
+        String::new()
+    };
     let mut lines = vec![format!("{}: {}{preemptions}", finding.suite, printable(&finding.violation.text))];
     if !finding.guests.is_empty() {
-        lines.push(format!("  {}", finding.guests.iter().map(|it| printable(it)).collect::<Vec<_>>().join("; ")));
+        lines.push(format!(
+            "  {}",
+            finding.guests.iter().map(|it| printable(it)).collect::<Vec<_>>().join("; ")
+        ));
     }
     let steps = steps(finding);
     if !steps.is_empty() {
@@ -77,13 +93,14 @@ fn finding(finding: &Finding) -> Vec<String> {
 fn table(steps: &[Step]) -> Vec<String> {
     let actors = actors(steps);
     let shown = shown(steps);
+    let widest = WIDEST / actors.len().max(1);
     let cell = |step: &Step| {
         let mark = match step.mark {
             Mark::Plain => "",
             Mark::Resumed => "▶ ",
             Mark::Failed | Mark::Killed => "✗ ",
         };
-        shortened(&format!("{mark}{}", step.label), WIDEST)
+        shortened(&format!("{mark}{}", step.label), widest)
     };
     let width = |actor: &str| {
         let mine = shown.iter().filter_map(|index| steps.get(*index)).filter(|step| step.actor == actor);
@@ -91,7 +108,8 @@ fn table(steps: &[Step]) -> Vec<String> {
     };
     let widths: Vec<usize> = actors.iter().map(|actor| width(actor)).collect();
     let row = |number: &str, cells: Vec<String>, result: &str| {
-        let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         format!("  {number:>4}  {}  {result}", cells.join("  ")).trim_end().to_owned()
     };
     let mut lines = vec![row("", actors.iter().map(|actor| (*actor).to_owned()).collect(), "")];

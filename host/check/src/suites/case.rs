@@ -119,7 +119,14 @@ impl Wrong {
             _ => Rule::Unclear,
         };
         let hopeless = is_endless(failure) || matches!(failure, Failure::Trapped(_) | Failure::Setup(_));
-        Self { violation: Violation::new(rule, format!("a {call} with nothing in its way fails: {failure}"), Vec::new()), hopeless }
+        Self {
+            violation: Violation::new(
+                rule,
+                format!("a {call} with nothing in its way fails: {failure}"),
+                Vec::new(),
+            ),
+            hopeless,
+        }
     }
 }
 
@@ -153,6 +160,9 @@ pub(super) fn failed(end: Option<End>, call: &str) -> Result<Failure, Wrong> {
 
 /// What a pull brought has to be exactly this.
 pub(super) fn same(pull: &str, expected: &Files, found: &Files) -> Result<(), Wrong> {
-    let named = |violation: Violation| Violation { text: violation.text.replacen("a fresh pull", pull, 1), ..violation };
+    let named = |violation: Violation| Violation {
+        text: violation.text.replacen("a fresh pull", pull, 1),
+        ..violation
+    };
     compare(found, expected).map_err(|violation| named(violation).into())
 }

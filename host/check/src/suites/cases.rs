@@ -22,7 +22,12 @@ impl<'b, 'a> Cases<'b, 'a> {
     }
 
     /// Tries a case; false if it makes no sense to try others after it.
-    pub(super) fn case(&mut self, name: &str, situation: &str, case: impl FnOnce(&mut Case<'_>) -> Result<(), Wrong>) -> bool {
+    pub(super) fn case(
+        &mut self,
+        name: &str,
+        situation: &str,
+        case: impl FnOnce(&mut Case<'_>) -> Result<(), Wrong>,
+    ) -> bool {
         let subject = self.bench.subject;
         self.case_of(subject, name, situation, case)
     }
@@ -59,12 +64,23 @@ impl<'b, 'a> Cases<'b, 'a> {
         self.bench.found(Finding {
             suite,
             violation: wrong.violation,
-            replay: Some(Replay { suite, scenario: name.to_owned(), files: 0, seed, schedule: Schedule::default() }),
+            replay: Some(Replay {
+                suite,
+                scenario: name.to_owned(),
+                files: 0,
+                seed,
+                schedule: Schedule::default(),
+            }),
             guests: vec![situation.to_owned()],
             preemptions: 0,
             rows: rows(&at.last),
         });
         !self.hopeless
+    }
+
+    /// Says that no other suite is worth a try.
+    pub(super) fn give_up(&mut self, why: &str) {
+        self.bench.given_up = Some(why.to_owned());
     }
 
     pub(super) fn tried(&self) -> u64 {

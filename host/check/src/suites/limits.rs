@@ -4,7 +4,7 @@ use super::case::{Case, Wrong, holding, pulled, pushed, same, write};
 use super::cases::Cases;
 use crate::repository::Repository;
 
-const MANY: usize = 1_500;
+const MANY: usize = 600;
 const LARGE: usize = 24 << 20;
 
 pub(super) fn cases(cases: &mut Cases<'_, '_>) {

@@ -34,7 +34,9 @@ impl Suite for Named {
 
     fn run(&self, bench: &mut Bench<'_>) -> Outcome {
         if self.name == SuiteName::Scope && !bench.subject.scoped_sync() {
-            return Outcome::Skipped("it promises no scoped-sync, so no scope is ever passed to it".to_owned());
+            return Outcome::Skipped(
+                "it promises no scoped-sync, so no scope is ever passed to it".to_owned(),
+            );
         }
         let mut cases = Cases::new(bench, None);
         (self.cases)(&mut cases);

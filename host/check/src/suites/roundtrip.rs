@@ -15,7 +15,9 @@ pub(super) fn cases(cases: &mut Cases<'_, '_>) {
     let seed = cases.bench.options.seed;
     for tree in 0..TREES {
         let name = format!("tree-{tree}");
-        if !cases.case(&name, &format!("random tree {tree} of seed {seed}"), |case| random_tree(case, seed, tree)) {
+        if !cases
+            .case(&name, &format!("random tree {tree} of seed {seed}"), |case| random_tree(case, seed, tree))
+        {
             return;
         }
     }

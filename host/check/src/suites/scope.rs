@@ -39,7 +39,11 @@ pub(super) fn cases(cases: &mut Cases<'_, '_>) {
         cases.case(&format!("{name}-of-one"), &situation, |case| pushes(case, change, true));
     }
     cases.case("pull", "a repository pulls one model", pulls);
-    cases.case("pull-deletions", "a pull of one model, where files of others were deleted as well", deletions);
+    cases.case(
+        "pull-deletions",
+        "a pull of one model, where files of others were deleted as well",
+        deletions,
+    );
     cases.case("nested", "models that lie in one another", nested);
     cases.case("turns", "scoped and full calls take turns", turns);
 }
@@ -70,8 +74,12 @@ fn pulls(case: &mut Case<'_>) -> Result<(), Wrong> {
     let all = everything(case)?;
     let mut worker = Repository::new();
     let (_, end) = pulled(case.pull(&mut worker, WEB))?;
-    let expected: Files =
-        all.files().iter().filter(|(path, _)| path.as_str().starts_with("data/t/web/")).map(|(a, b)| (a.clone(), b.clone())).collect();
+    let expected: Files = all
+        .files()
+        .iter()
+        .filter(|(path, _)| path.as_str().starts_with("data/t/web/"))
+        .map(|(a, b)| (a.clone(), b.clone()))
+        .collect();
     same("a scoped pull", &expected, &end.brought)
 }
 

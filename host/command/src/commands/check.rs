@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use lockkeeper_check::report::{Format, Report};
 use lockkeeper_check::{
-    Check, CheckConfig, Counts, Options, Outcome, Progress, Replay, Settings, Subject, SuiteName, SuiteVerdict, Verdict,
+    Check, CheckConfig, Counts, Options, Outcome, Progress, Replay, Settings, Subject, SuiteName,
+    SuiteVerdict, Verdict,
 };
 use lockkeeper_host::{Error, Sandbox};
 
@@ -115,23 +116,27 @@ fn check(ui: &Ui, args: &Args, compiled: Option<&Path>) -> Result<u8, Failure> {
 
 /// Whether a finding says that an ordinary call was refused for its configuration.
 fn needs_config(finding: &lockkeeper_check::Finding) -> bool {
-    finding.suite == SuiteName::Contract && finding.violation.text.contains("with nothing in its way fails: error config")
+    finding.suite == SuiteName::Contract
+        && finding.violation.text.contains("with nothing in its way fails: error config")
 }
 
 fn settings(args: &Args) -> Result<(Settings, Vec<String>), Failure> {
     let Some(path) = &args.config else {
-        let assumed = "a folder as the remote, seen at /remote, and root = \"/remote\" (there is no --config)";
+        let assumed =
+            "a folder as the remote, seen at /remote, and root = \"/remote\" (there is no --config)";
         return Ok((Settings::folder(), vec![assumed.to_owned()]));
     };
     let config = CheckConfig::read(path);
-    let config = config.map_err(|error| Failure { code: exit::CONFIG, ..Failure::system(error.to_string()) })?;
+    let config =
+        config.map_err(|error| Failure { code: exit::CONFIG, ..Failure::system(error.to_string()) })?;
     Ok(config.settings())
 }
 
 /// How the check was called, as far as a replay needs it.
 fn command(args: &Args) -> String {
     let quoted = |path: &Path| lockkeeper_check::report::quoted(&path.to_string_lossy());
-    let config = args.config.as_ref().map(|config| format!(" --config {}", quoted(config))).unwrap_or_default();
+    let config =
+        args.config.as_ref().map(|config| format!(" --config {}", quoted(config))).unwrap_or_default();
     format!("lockkeeper check {}{config}", quoted(&args.file))
 }
 
