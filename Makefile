@@ -24,6 +24,10 @@ test: ## Run every test, with real components, processes, locks and servers
 guests: ## Build the example extensions into target/guests/*.wasm
 	bash guest-examples/build.sh
 
+.PHONY: check-liars
+check-liars: ## Show which suite of `lockkeeper check` catches which broken extension, and how fast
+	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --nocapture table
+
 .PHONY: install
 install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 	$(CARGO) install --locked --path host/command

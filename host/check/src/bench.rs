@@ -83,6 +83,8 @@ pub struct Bench<'a> {
     pub findings: Vec<Finding>,
     /// The suite that runs.
     pub suite: SuiteName,
+    /// Why nothing more is worth a try, if so.
+    pub(crate) given_up: Option<String>,
     progress: &'a mut dyn Progress,
     began: Instant,
     deadline: Instant,
@@ -99,6 +101,7 @@ impl<'a> Bench<'a> {
             counts: Counts::default(),
             findings: Vec::new(),
             suite: SuiteName::Contract,
+            given_up: None,
             progress,
             began: now,
             deadline: now + options.budget,

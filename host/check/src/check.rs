@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::{Bench, Counts, NoProgress, Options, Outcome, Progress};
 use crate::finding::{Finding, Replay, SuiteName};
 use crate::subject::Subject;
-use crate::{crash, fault, interleave};
+use crate::{crash, fault, interleave, suites};
 
 /// A part of a check.
 pub trait Suite {
@@ -94,7 +94,10 @@ impl<'a> Check<'a> {
         for suite in &self.suites {
             bench.begin(suite.name(), suite.share());
             let (before, began) = (std::mem::take(&mut bench.counts), Instant::now());
-            let outcome = suite.run(&mut bench);
+            let outcome = match &bench.given_up {
+                Some(why) => Outcome::Skipped(why.clone()),
+                None => suite.run(&mut bench),
+            };
             let counts = std::mem::replace(&mut bench.counts, before);
             verdicts.push(SuiteVerdict {
                 suite: suite.name(),
@@ -131,11 +134,14 @@ impl<'a> Check<'a> {
 fn all_suites() -> Vec<Box<dyn Suite>> {
     let explored =
         |name, share, run, replay| -> Box<dyn Suite> { Box::new(Explored { name, share, run, replay }) };
-    vec![
+    let mut suites = suites::first();
+    suites.extend([
         explored(SuiteName::Interleave, 0.5, interleave::interleave, interleave::replay),
         explored(SuiteName::Crash, 0.5, crash::crash, crash::replay),
         explored(SuiteName::Fault, 0.8, fault::fault, fault::replay),
-    ]
+        suites::last(),
+    ]);
+    suites
 }
 
 /// A suite over the explorer.

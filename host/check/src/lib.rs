@@ -9,6 +9,7 @@
 
 mod bench;
 mod check;
+mod config;
 mod conforms;
 mod crash;
 mod failure;
@@ -16,16 +17,19 @@ mod fault;
 mod finding;
 mod interleave;
 mod judge;
+pub mod report;
 mod repository;
 mod run;
 mod scenario;
 mod schedule;
 mod store;
 mod subject;
+mod suites;
 mod world;
 
 pub use bench::{Bench, Counts, NoProgress, Options, Outcome, Progress};
 pub use check::{Check, Suite, SuiteVerdict, Verdict};
+pub use config::{CheckConfig, CheckConfigError};
 pub use conforms::{NotConformant, conforms};
 pub use failure::Failure;
 pub use finding::{Finding, Replay, Row, Rule, SuiteName, Violation, rows};

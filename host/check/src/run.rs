@@ -17,6 +17,8 @@ use crate::world::World;
 
 /// How long a call may take in virtual time, in nanoseconds: half an hour.
 const LONGEST: u64 = 30 * 60 * 1_000_000_000;
+/// How much later the next run begins, in nanoseconds of virtual time: a command takes a moment to start.
+const BETWEEN: u64 = 1_000_000_000;
 /// How many operations a guest may do before another one gets a turn.
 const PATIENCE: usize = 2_000;
 /// How many operations all guests of a run may do.
@@ -149,7 +151,7 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
         stage.take(*turn);
     }
     stage.finish();
-    world.time = stage.clock.now();
+    world.time = stage.clock.now().saturating_add(BETWEEN);
     for (folder, mount) in world.folders.iter_mut().zip(&stage.folders) {
         folder.tree = mount.tree.lock().clone();
         folder.tree.forget();

@@ -63,7 +63,7 @@ pub const DEFAULT_INSTRUCTIONS: u64 = 4_000_000_000;
 
 /// The extension under check, loaded.
 pub struct Subject {
-    pub(crate) stepper: Stepper,
+    pub(crate) stepper: Arc<Stepper>,
     pub(crate) settings: Settings,
     /// The stores, each with its state when it is empty.
     pub(crate) stores: Vec<(Arc<Live>, State)>,
@@ -74,28 +74,7 @@ impl Subject {
     /// Inspects and loads a component, and asks for its promises. Compiled code is kept in the folder `compiled`, if there is one.
     pub fn load(bytes: &[u8], settings: Settings, compiled: Option<&Path>) -> Result<Self, ComponentError> {
         let identity = inspect(bytes)?;
-        let stepper = Stepper::load(&identity, bytes, &settings.limits, compiled)?;
-        let around = Surroundings {
-            config: settings.config.clone(),
-            mounts: Vec::new(),
-            endpoints: Vec::new(),
-            clock: Clock::default(),
-            seed: 0,
-            fuel: settings.instructions,
-            events: Arc::new(Silent),
-        };
-        let mut asked = stepper.capabilities(around);
-        let mut stepped = asked.begin();
-        let declared = loop {
-            match stepped.next {
-                Next::Ready => stepped = asked.step(Directive::Proceed),
-                Next::Sleeping(_) | Next::Stuck => break Err(Failure::Stuck),
-                Next::Over(Ok(Answered::Declared(flag))) => break Ok(flag),
-                Next::Over(Ok(_)) => break Ok(None),
-                Next::Over(Err(error)) => break Err(Failure::of(&error)),
-            }
-        };
-        drop(asked);
+        let stepper = Arc::new(Stepper::load(&identity, bytes, &settings.limits, compiled)?);
         let empty = |live: Arc<Live>| {
             let state = live.state();
             (live, state)
@@ -103,7 +82,17 @@ impl Subject {
         let stores =
             settings.stores.iter().map(|grant| Live::new(grant).map(empty)).collect::<Result<_, _>>();
         let stores = stores.map_err(|problem| ComponentError::Unloadable { problem })?;
+        let declared = promises(&stepper, &settings);
         Ok(Self { stepper, settings, stores, declared })
+    }
+
+    /// The same extension, configured in another way. Its limits and its object stores stay.
+    #[must_use]
+    pub fn with(&self, settings: Settings) -> Self {
+        let (stepper, stores) = (self.stepper.clone(), self.stores.clone());
+        let settings = Settings { stores: self.settings.stores.clone(), ..settings };
+        let declared = promises(&stepper, &settings);
+        Self { stepper, settings, stores, declared }
     }
 
     /// Who the extension is.
@@ -124,6 +113,30 @@ impl Subject {
     /// What it is given.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+}
+
+/// Asks the extension for its promises.
+fn promises(stepper: &Stepper, settings: &Settings) -> Result<Option<bool>, Failure> {
+    let around = Surroundings {
+        config: settings.config.clone(),
+        mounts: Vec::new(),
+        endpoints: Vec::new(),
+        clock: Clock::default(),
+        seed: 0,
+        fuel: settings.instructions,
+        events: Arc::new(Silent),
+    };
+    let mut asked = stepper.capabilities(around);
+    let mut stepped = asked.begin();
+    loop {
+        match stepped.next {
+            Next::Ready => stepped = asked.step(Directive::Proceed),
+            Next::Sleeping(_) | Next::Stuck => return Err(Failure::Stuck),
+            Next::Over(Ok(Answered::Declared(flag))) => return Ok(flag),
+            Next::Over(Ok(_)) => return Ok(None),
+            Next::Over(Err(error)) => return Err(Failure::of(&error)),
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+mod check;
 mod extensions;
 mod index;
 mod init;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Locks(locks::Command),
     #[command(subcommand)]
     Index(index::Command),
+    Check(check::Args),
 }
 
 /// What every subcommand works with.
@@ -67,5 +69,6 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Status(args) => status::run(&context, args).await,
         Command::Locks(command) => locks::run(&context, command).await,
         Command::Index(command) => index::run(&context, command).await,
+        Command::Check(args) => check::run(&context, args).await,
     }
 }
