@@ -54,8 +54,9 @@ fn size(rng: &mut Rng, number: usize) -> usize {
 }
 
 fn tree(rng: &mut Rng, count: usize, kind: Kind) -> Tree {
-    // moto answers 404 to every request for a name with a line break.
-    let names: Vec<_> = ODD.into_iter().filter(|name| kind != Kind::Moto || !name.contains('\n')).collect();
+    // Google Cloud Storage forbids line breaks in names, and moto doesn't find what has one.
+    let breaks = matches!(kind, Kind::S3 | Kind::Mongo);
+    let names: Vec<_> = ODD.into_iter().filter(|name| breaks || !name.contains('\n')).collect();
     let mut tree = Tree::new();
     while tree.len() < count {
         let number = tree.len();
@@ -149,12 +150,12 @@ fn any_tree_and_what_becomes_of_it_arrive_through_moto() {
 
 #[test]
 fn any_tree_and_what_becomes_of_it_arrive_through_a_strict_google_cloud_storage() {
-    arrive(Kind::Gcs, 1000);
+    arrive(Kind::Gcs, 5000);
 }
 
 #[test]
 fn any_tree_and_what_becomes_of_it_arrive_through_fake_gcs_server() {
-    arrive(Kind::FakeGcs, 5000);
+    arrive(Kind::FakeGcs, 500);
 }
 
 #[test]
