@@ -95,7 +95,8 @@ fn every_liar_is_caught_by_the_suite_that_is_made_for_it_table() {
             let finding = verdict.findings.first().unwrap();
             let replay = finding.replay.as_ref().unwrap().to_string();
             rows.lock().unwrap().push(format!(
-                "{mutation:<27} {suite:<11} {:>6} {:>12} {seconds:>8.2}  {replay}",
+                "{mutation:<27} {:<11} {:>6} {:>12} {seconds:>8.2}  {replay}",
+                suite.name(),
                 tried(&verdict),
                 finding.preemptions
             ));
@@ -137,7 +138,7 @@ fn no_honest_guest_is_accused_whatever_the_seed() {
         work,
         |(name, _)| name,
         |subject, (name, seed)| {
-            let options = Options { budget: Duration::from_secs(2), preemptions: 1, seed: *seed };
+            let options = Options { budget: Duration::from_secs(1), preemptions: 1, seed: *seed };
             let verdict = Check::new(subject, options).run();
             assert!(verdict.held(), "{name}, seed {seed}: {:#?}", verdict.findings);
             assert!(tried(&verdict) > 20, "{name}, seed {seed}: {:?}", verdict.suites);
@@ -149,7 +150,7 @@ fn no_honest_guest_is_accused_whatever_the_seed() {
 fn an_extension_that_hangs_or_floods_is_named_and_cannot_hang_the_check() {
     let ways = [
         ("endless-loop", "time"),
-        ("endless-allocation", "memory"),
+        ("endless-allocation", "reached its limit of"),
         ("endless-recursion", "stack"),
         ("never-finishes", "time"),
         ("flood-log", "log"),
