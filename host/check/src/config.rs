@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::store::{Protocol, StoreGrant};
 use crate::subject::{FolderGrant, Settings};
 
 /// What is wrong with the file that says what an extension under check is given.
@@ -34,6 +35,7 @@ pub enum CheckConfigError {
 ///
 /// [remote]
 /// folders = ["/share"]       # where it sees its remote; each is an empty folder in memory
+/// s3 = [{ origin = "https://s3.test", bucket = "bucket" }]      # or object stores; gcs likewise
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +49,19 @@ pub struct CheckConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Remote {
+    #[serde(default)]
     folders: Vec<String>,
+    #[serde(default)]
+    s3: Vec<Store>,
+    #[serde(default)]
+    gcs: Vec<Store>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Store {
+    origin: String,
+    bucket: String,
 }
 
 /// A value for the extension, which gets its text.
@@ -87,8 +101,12 @@ impl CheckConfig {
         match self.remote {
             Some(remote) => {
                 let grant = |guest| FolderGrant { guest, writable: true };
+                let store =
+                    |protocol| move |Store { origin, bucket }| StoreGrant { protocol, origin, bucket };
+                let s3 = remote.s3.into_iter().map(store(Protocol::S3));
+                let stores = s3.chain(remote.gcs.into_iter().map(store(Protocol::Gcs))).collect();
                 (
-                    Settings { folders: remote.folders.into_iter().map(grant).collect(), ..settings },
+                    Settings { folders: remote.folders.into_iter().map(grant).collect(), stores, ..settings },
                     Vec::new(),
                 )
             }
@@ -124,6 +142,19 @@ mod tests {
             [("parts", "4"), ("root", "/share")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(settings.config, config);
         assert_eq!(settings.folders[0].guest, "/share");
+        assert!(assumed.is_empty());
+    }
+
+    #[test]
+    fn an_object_store_takes_the_place_of_the_folder() {
+        let text = "[remote]\ns3 = [{ origin = 'https://s3.test', bucket = 'b' }]";
+        let (settings, assumed) = read(text).unwrap().settings();
+        let store = StoreGrant {
+            protocol: Protocol::S3,
+            origin: "https://s3.test".to_owned(),
+            bucket: "b".to_owned(),
+        };
+        assert_eq!((settings.folders, settings.stores), (Vec::new(), vec![store]));
         assert!(assumed.is_empty());
     }
 

@@ -27,7 +27,8 @@ use crate::ui::Ui;
 ///   root = "/share"
 ///
 ///   [remote]
-///   folders = ["/share"]       # where it sees its remote
+///   folders = ["/share"]       # where it sees its remote; or an object store:
+///   s3 = [{ origin = "https://s3.test", bucket = "bucket" }]      # gcs likewise
 ///
 /// Nothing outside of this process is read, written or reached, and no repository is needed.
 ///
