@@ -4,12 +4,13 @@
 //! answer arrives is none, since nobody else can tell when it does; an answer that is lost is a way to fail.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::clock::GuestClock;
@@ -172,9 +173,22 @@ fn whole(bytes: Bytes) -> WasiBody {
 
 /// A body that breaks off.
 fn half(bytes: Bytes) -> WasiBody {
-    let first = bytes.slice(..bytes.len() / 2);
-    let frames = [Ok(Frame::data(first)), Err(Error::ConnectionTerminated)];
-    StreamBody::new(futures::stream::iter(frames)).boxed_unsync()
+    Half(Some(bytes.slice(..bytes.len() / 2))).boxed_unsync()
+}
+
+/// The first half of a body, until it was handed out.
+struct Half(Option<Bytes>);
+
+impl Body for Half {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(Some(self.0.take().map(Frame::data).ok_or(Error::ConnectionTerminated)))
+    }
 }
 
 /// The same answer with another body, and without what describes the right one.

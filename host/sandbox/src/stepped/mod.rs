@@ -26,4 +26,3 @@ pub use tree::{Fault, Loss, NodeId, NodeInfo, NodeKind, ROOT, Tree, Walked};
 pub(crate) use call::Stepping;
 pub(crate) use clock::Clocks;
 pub(crate) use filesystem::Files;
-pub(crate) use http::Answers;
