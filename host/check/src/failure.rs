@@ -51,7 +51,7 @@ impl Failure {
             CallError::Limit { option, limit, .. } => Self::Limit(format!("{option} ({limit})")),
             CallError::Unaccounted { .. } => Self::Unaccounted(error.to_string()),
             CallError::Stopped { .. } => Self::Killed,
-            CallError::Setup { .. } => Self::Setup(error.to_string()),
+            CallError::Setup { .. } | CallError::NoIndex { .. } => Self::Setup(error.to_string()),
         }
     }
 
