@@ -77,6 +77,10 @@ fn send(line: &str) -> Result<IncomingResponse, ErrorCode> {
         // What can't be set is not sent.
         _ = fields.append(name, value.as_bytes());
     }
+    if method == "PUT" {
+        // Without a length, some servers take none.
+        _ = fields.append("content-length", b"0");
+    }
     let request = OutgoingRequest::new(fields);
     let method = match method {
         "GET" => Method::Get,
