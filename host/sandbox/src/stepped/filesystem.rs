@@ -159,7 +159,7 @@ impl Work {
         let watched = intent.handle.mount.watched.filter(|area| *area == Area::Remote || intent.changes);
         let Some(area) = watched else {
             let result = run(false);
-            self.note(&intent.call, &intent.path, result.as_ref().err());
+            self.note(intent.call, &intent.path, result.as_ref().err());
             return result.map(|effect| effect.value);
         };
         let operation = Operation {
@@ -180,7 +180,7 @@ impl Work {
             Directive::Fail(Injected::File(fault)) => Err(fault),
             Directive::Fail(_) => Err(Fault::Io),
         };
-        self.note(&intent.call, &intent.path, result.as_ref().err());
+        self.note(intent.call, &intent.path, result.as_ref().err());
         let touch = |path: &String| Touch { path: path.clone(), reach: Reach::Itself, writes: false };
         match &result {
             Ok(effect) => {
