@@ -88,7 +88,7 @@ pub fn moto() -> Option<&'static Process> {
     static MOTO: OnceLock<Option<Process>> = OnceLock::new();
     MOTO.get_or_init(|| {
         let python = installed("moto", "bin/python")?;
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/servers/moto.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/servers/serial_moto.py");
         Some(Process::start("moto", |port, _| vec![python.clone(), script.into(), port.to_string()]))
     })
     .as_ref()

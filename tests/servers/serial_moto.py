@@ -1,4 +1,4 @@
-"""moto's S3, one request at a time: `moto.py PORT`.
+"""moto's S3, one request at a time: `serial_moto.py PORT`.
 
 moto looks at a condition before it writes, so of two writers in threads of their own both can win a race.
 """
