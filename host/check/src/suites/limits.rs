@@ -5,7 +5,7 @@ use super::cases::Cases;
 use crate::repository::Repository;
 
 const MANY: usize = 600;
-const LARGE: usize = 24 << 20;
+const LARGE: usize = 2 << 20;
 
 pub(super) fn cases(cases: &mut Cases<'_, '_>) {
     cases.case("many", &format!("a model of {MANY} files"), |case| {
