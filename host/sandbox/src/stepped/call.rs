@@ -308,6 +308,7 @@ impl Running {
     }
 
     fn poll(&mut self) -> Stepped {
+        self.gate.awaken();
         let polled = match self.tasks.clone() {
             None => self.future.as_mut().poll(&mut Context::from_waker(Waker::noop())),
             Some(tasks) => tasks.block_on(self.poll_with_tasks()),
@@ -328,7 +329,7 @@ impl Running {
         let mut idle = 0;
         loop {
             let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
-            if polled.is_ready() || self.gate.waiting(|operation| operation.is_some()) {
+            if polled.is_ready() || self.gate.is_shut() {
                 return polled;
             }
             tokio::task::yield_now().await;

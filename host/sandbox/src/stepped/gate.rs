@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::tree::Fault;
 
@@ -149,10 +149,18 @@ struct State {
     /// The operation that the guest is about to do, and the ticket of the one who asked.
     waiting: Option<(u64, Operation)>,
     granted: Option<Directive>,
+    /// Wakes up who waits at the gate, where that is not the guest itself but something that it spawned.
+    wakers: Vec<Waker>,
     performed: Option<Operation>,
     sleeping: Option<u64>,
     tickets: u64,
     last: Option<(String, String)>,
+}
+
+impl State {
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
 }
 
 /// The gate of one call.
@@ -193,6 +201,7 @@ impl Gate {
             state.waiting.as_ref().map(|(_, operation)| (operation.call.clone(), operation.path.clone()));
         state.sleeping = None;
         state.performed = None;
+        state.wake();
     }
 
     /// What was carried out since the last grant, whether the guest waits to do something now, and when it wakes up.
@@ -200,6 +209,24 @@ impl Gate {
         let mut state = self.state();
         state.granted = None;
         (state.performed.take(), state.waiting.is_some(), state.sleeping)
+    }
+
+    /// Has something woken up that sleeps and was spawned by the guest, when the guest itself is.
+    pub(super) fn wakes(&self, waker: &Waker) {
+        self.state().wakers.push(waker.clone());
+    }
+
+    /// Wakes up who sleeps, to look at the clock once more.
+    pub(super) fn awaken(&self) {
+        let mut state = self.state();
+        state.sleeping = None;
+        state.wake();
+    }
+
+    /// Whether an operation waits that was not granted yet.
+    pub(super) fn is_shut(&self) -> bool {
+        let state = self.state();
+        state.waiting.is_some() && state.granted.is_none()
     }
 
     pub(super) fn waiting<R>(&self, read: impl FnOnce(Option<&Operation>) -> R) -> R {
@@ -217,28 +244,29 @@ pub(crate) struct Pass {
 impl Future for Pass {
     type Output = (Directive, Operation);
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let gate = self.gate.clone();
         let mut state = gate.state();
         match &state.waiting {
-            Some((ticket, _)) if *ticket == self.ticket => {
-                let Some(directive) = state.granted.take() else { return Poll::Pending };
+            Some((ticket, _)) if *ticket == self.ticket && state.granted.is_some() => {
+                let directive = state.granted.take().unwrap_or(Directive::Proceed);
                 self.ticket = 0;
-                match state.waiting.take() {
-                    Some((_, operation)) => Poll::Ready((directive, operation)),
-                    None => Poll::Pending,
+                if let Some((_, operation)) = state.waiting.take() {
+                    state.wake();
+                    return Poll::Ready((directive, operation));
                 }
             }
-            Some(_) => Poll::Pending,
+            Some(_) => {}
             None => {
                 if let Some(operation) = self.operation.take() {
                     state.tickets += 1;
                     self.ticket = state.tickets;
                     state.waiting = Some((self.ticket, operation));
                 }
-                Poll::Pending
             }
         }
+        state.wakers.push(context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -248,6 +276,7 @@ impl Drop for Pass {
         let mut state = self.gate.state();
         if state.waiting.as_ref().is_some_and(|(ticket, _)| *ticket == self.ticket) {
             state.waiting = None;
+            state.wake();
         }
     }
 }

@@ -131,11 +131,12 @@ async fn exchange(
         }
         (Some(Injected::Hang), _) => {
             let moment = clock.quiet().saturating_add(PATIENCE);
-            std::future::poll_fn(|_| {
+            std::future::poll_fn(|context| {
                 if clock.quiet() >= moment {
                     return Poll::Ready(());
                 }
                 gate.sleeps_until(moment);
+                gate.wakes(context.waker());
                 Poll::Pending
             })
             .await;
