@@ -8,7 +8,7 @@
     reason = "test code"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ const LIARS: [(&str, SuiteName); 19] = [
 const OF_REQUESTS: [&str; 2] = ["condition-dropped", "later-version"];
 
 /// Guests that keep what they promise.
-const HONEST: [&str; 4] = ["filesystem", "shared-index", "template", "liars"];
+const HONEST: [&str; 5] = ["filesystem", "shared-index", "template", "plain", "liars"];
 
 /// The budget of `lockkeeper check`, unless told otherwise.
 fn budget() -> Options {
@@ -62,8 +62,12 @@ fn load(name: &str) -> Subject {
         name => (name, Settings::folder()),
     };
     let bytes = std::fs::read(guest(file)).unwrap();
-    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache/compiled");
-    Subject::load(&bytes, settings, Some(&compiled)).unwrap()
+    Subject::load(&bytes, settings, Some(&compiled())).unwrap()
+}
+
+/// All tests share compiled code, as all runs of a user do.
+fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-cache/compiled")
 }
 
 /// Does the work on both cores, each with a loaded guest of its own.
@@ -165,6 +169,19 @@ fn no_honest_guest_is_accused_whatever_the_seed() {
 fn the_honest_one_is_not_accused_over_a_bucket() {
     let verdict = Check::new(&load(IN_A_BUCKET), budget()).run();
     assert!(verdict.held(), "{:#?}", verdict.findings);
+}
+
+#[test]
+fn the_object_stores_are_not_accused() {
+    let origin = "http://store.test";
+    for (name, protocol) in [("s3", Protocol::S3), ("gcs", Protocol::Gcs)] {
+        let store = Settings::store(protocol, origin, "bucket").with("bucket", "bucket");
+        let bytes = std::fs::read(guest(name)).unwrap();
+        let subject = Subject::load(&bytes, store.with("endpoint", origin), Some(&compiled())).unwrap();
+        let options = Options { budget: Duration::from_secs(8), preemptions: 1, ..budget() };
+        let verdict = Check::new(&subject, options).run();
+        assert!(verdict.held(), "{name}: {:#?}", verdict.findings);
+    }
 }
 
 #[test]

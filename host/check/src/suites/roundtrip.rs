@@ -1,8 +1,9 @@
 //! Random trees: pushed, changed, pushed again, pulled into an empty cache and into one that lags behind.
 
-use super::case::{Case, Wrong, holding, pulled, pushed, same};
+use super::case::{Case, Wrong, holding, pulled, pushed, same, write};
 use super::cases::Cases;
 use super::trees::Trees;
+use crate::failure::Failure;
 use crate::repository::{Files, Repository};
 
 const MODELS: [&str; 4] = ["aws-ec2/web", "aws-ec2/web-2", "@org/aws/ec2/web", "db/main"];
@@ -21,6 +22,7 @@ pub(super) fn cases(cases: &mut Cases<'_, '_>) {
             return;
         }
     }
+    cases.case("control-characters", "names with control characters in them", control_characters);
     cases.case("large", "a large file and an empty one", large_and_empty);
 }
 
@@ -60,6 +62,26 @@ fn with_kept(behind: &Repository, here: &Repository) -> Files {
     let mut expected = behind.files().clone();
     expected.extend(here.files().clone());
     expected
+}
+
+/// Names that the contract allows and that not every store can hold: they arrive, or they are refused and nothing happens.
+fn control_characters(case: &mut Case<'_>) -> Result<(), Wrong> {
+    for name in ["line\nbreak", "tab\t", "return\r", "\u{7f}\u{1}"] {
+        let before = case.fresh()?;
+        let mut a = Repository::new();
+        pulled(case.pull_all(&mut a))?;
+        write(&mut a, &format!("data/t/web/{name}"), name);
+        let expected = match case.push(&mut a, "t/web") {
+            Some(end) if end.result.as_ref().is_err_and(Failure::is_reported) => before,
+            end => {
+                pushed(end)?;
+                a.files().clone()
+            }
+        };
+        let found = case.fresh()?;
+        same("a fresh pull", &expected, &found)?;
+    }
+    Ok(())
 }
 
 fn large_and_empty(case: &mut Case<'_>) -> Result<(), Wrong> {
