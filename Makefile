@@ -36,6 +36,10 @@ install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 bench-start: ## Measure the time from start to the first guest instruction, with warm caches
 	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-start
 
+.PHONY: bench-check
+bench-check: ## Measure how many schedules a second `lockkeeper check` tries, in one and in two processes
+	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-check
+
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied
 	$(CARGO) fmt --all --check
