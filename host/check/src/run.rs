@@ -58,7 +58,7 @@ impl Actor {
 }
 
 /// One operation of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     /// The guest that did it.
     pub guest: usize,
@@ -140,7 +140,7 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
         seed: world.next_seed(actors.len()),
         instructions: world.instructions,
         guests: Vec::new(),
-        events: Vec::new(),
+        events: Vec::with_capacity(256),
         turns: Vec::new(),
     };
     for (number, actor) in actors.into_iter().enumerate() {

@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Config, Engine, Store, Trap};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store, Trap};
 
 use super::clock::{Clock, GuestClock};
 use super::filesystem::Mount;
@@ -57,6 +57,29 @@ impl Stepping {
     pub(crate) fn random(&self, stream: u64) -> SmallRng {
         SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(stream))
     }
+}
+
+/// How many memories, tables and stacks there are for all calls that are under way, each.
+const SLOTS: u32 = 128;
+/// How many of them one component may have: many calls at once have to fit.
+const SLOTS_OF_ONE: u32 = 8;
+/// How much of a slot is kept for the next call, in bytes, with what was written to it undone.
+const KEPT: usize = 16 << 20;
+
+/// Memory, tables and stacks that one call after the other uses: to map and unmap them each time takes longer than a call.
+fn reused(limits: &Limits) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_memories(SLOTS)
+        .total_tables(SLOTS)
+        .total_stacks(SLOTS)
+        .total_core_instances(limits.instances.saturating_mul(SLOTS))
+        .max_memories_per_component(SLOTS_OF_ONE)
+        .max_tables_per_component(SLOTS_OF_ONE)
+        .table_elements(usize::try_from(limits.table_elements).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(KEPT)
+        .table_keep_resident(KEPT)
+        .pagemap_scan(Enabled::Auto);
+    pool
 }
 
 /// An extension that can be run step by step.
@@ -148,13 +171,30 @@ impl Stepper {
         limits: &Limits,
         compiled: Option<&Path>,
     ) -> Result<Self, ComponentError> {
-        let failed = |error: wasmtime::Error| ComponentError::Engine { problem: format!("{error:#}") };
+        // A guest's failed file operation is an error of the runtime's on its way through the bindings, thousands of times a
+        // second; with RUST_BACKTRACE set, each would come with a trace of this process, which nobody looks at.
+        wasmtime::error::disable_backtrace();
         let mut config = Config::new();
         let stack = usize::try_from(limits.stack.0).unwrap_or(usize::MAX / 4);
         config.consume_fuel(true);
         config.max_wasm_stack(stack);
         config.async_stack_size(stack.saturating_add(1 << 20));
-        let engine = Engine::new(&config).map_err(failed)?;
+        let on_demand = config.clone();
+        config.allocation_strategy(reused(limits));
+        // A component that does not fit gets new memory for each call, which is slower.
+        Self::on(&config, identity, bytes, limits, compiled)
+            .or_else(|_| Self::on(&on_demand, identity, bytes, limits, compiled))
+    }
+
+    fn on(
+        config: &Config,
+        identity: &Identity,
+        bytes: &[u8],
+        limits: &Limits,
+        compiled: Option<&Path>,
+    ) -> Result<Self, ComponentError> {
+        let failed = |error: wasmtime::Error| ComponentError::Engine { problem: format!("{error:#}") };
+        let engine = Engine::new(config).map_err(failed)?;
         let mut linker = linker(&engine).map_err(failed)?;
         // What decides over order, time and files is put in place of what asks the system.
         linker.allow_shadowing(true);

@@ -91,14 +91,14 @@ async fn exchange(
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     let operation = Operation {
-        call: request.method().to_string(),
+        call: request.method().to_string().into(),
         area: Area::Remote,
-        path: format!("{host}{path}"),
+        path: format!("{host}{path}").into(),
         other: None,
         detail: condition(&request),
         touches: Vec::new(),
         performed: Performed::Not,
-        faults,
+        faults: faults.into(),
         tearable: false,
     };
     let (directive, mut operation) = gate.pass(operation).await;
