@@ -70,7 +70,9 @@ fn measure() {
     let compiled = tempfile::tempdir().unwrap();
     // The first one compiles.
     rates(start(compiled.path()));
-    println!("Schedules a second, interleave suite of the {GUEST} guest: median (lowest to highest) of {SAMPLES}\n");
+    println!(
+        "Schedules a second, interleave suite of the {GUEST} guest: median (lowest to highest) of {SAMPLES}\n"
+    );
     println!("  {:<14} {:>28} {:>28}", "processes", "per second of processor", "per second on the wall");
     for processes in [1, 2] {
         let samples: Vec<[f64; 2]> = (0..SAMPLES)

@@ -135,11 +135,7 @@ struct Effect<R> {
 
 impl<R> Effect<R> {
     fn reading(value: R, gave: impl Into<String>, path: &Arc<str>, reach: Reach) -> Self {
-        Self {
-            value,
-            gave: gave.into(),
-            touches: vec![Touch { path: path.clone(), reach, writes: false }],
-        }
+        Self { value, gave: gave.into(), touches: vec![Touch { path: path.clone(), reach, writes: false }] }
     }
 
     fn writing(value: R, paths: &[(&Arc<str>, Reach)]) -> Self {
