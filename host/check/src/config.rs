@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::namespace::PLACEHOLDER;
 use crate::store::{Protocol, StoreGrant};
 use crate::subject::{FolderGrant, Settings};
 
@@ -37,6 +39,17 @@ pub enum CheckConfigError {
 /// folders = ["/share"]       # where it sees its remote; each is an empty folder in memory
 /// s3 = [{ origin = "https://s3.test", bucket = "bucket" }]      # or object stores; gcs likewise
 /// ```
+///
+/// A datastore behind TCP is checked against its real server, which should be one that can be thrown away. `{namespace}` becomes the
+/// name of a database, or whatever keeps things apart there, that nobody used before:
+///
+/// ```toml
+/// [config]
+/// url = "mongodb://127.0.0.1:27017/{namespace}"
+///
+/// [remote]
+/// tcp = ["127.0.0.1:27017"]
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckConfig {
@@ -55,6 +68,8 @@ struct Remote {
     s3: Vec<Store>,
     #[serde(default)]
     gcs: Vec<Store>,
+    #[serde(default)]
+    tcp: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -81,6 +96,15 @@ impl CheckConfig {
         let invalid = |problem| CheckConfigError::Invalid { path: path.to_owned(), problem };
         let config: Self = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
         let wrong = config.remote.iter().flat_map(|remote| &remote.folders).find(|folder| !is_place(folder));
+        let separate = |value: &Value| matches!(value, Value::Text(text) if text.contains(PLACEHOLDER));
+        if config.remote.as_ref().is_some_and(|remote| !remote.tcp.is_empty())
+            && !config.config.values().any(separate)
+        {
+            return Err(invalid(format!(
+                "remote.tcp: each run needs a place of its own on a real server. Write `{PLACEHOLDER}` in a value of [config] where the \
+                 name of a database, schema or prefix goes, such as url = \"mongodb://127.0.0.1:27017/{PLACEHOLDER}\""
+            )));
+        }
         match wrong {
             Some(folder) => Err(invalid(format!(
                 "remote.folders: `{folder}` is not a plain absolute path outside of /cache and /state, such as `/remote`"
@@ -106,7 +130,12 @@ impl CheckConfig {
                 let s3 = remote.s3.into_iter().map(store(Protocol::S3));
                 let stores = s3.chain(remote.gcs.into_iter().map(store(Protocol::Gcs))).collect();
                 (
-                    Settings { folders: remote.folders.into_iter().map(grant).collect(), stores, ..settings },
+                    Settings {
+                        folders: remote.folders.into_iter().map(grant).collect(),
+                        stores,
+                        servers: remote.tcp,
+                        ..settings
+                    },
                     Vec::new(),
                 )
             }
@@ -156,6 +185,17 @@ mod tests {
         };
         assert_eq!((settings.folders, settings.stores), (Vec::new(), vec![store]));
         assert!(assumed.is_empty());
+    }
+
+    #[test]
+    fn a_real_server_needs_a_namespace_for_each_run() {
+        let tcp = "[remote]\ntcp = ['127.0.0.1:27017']\n";
+        let error = read(&format!("{tcp}[config]\nurl = 'mongodb://127.0.0.1:27017/db'")).unwrap_err();
+        assert!(error.to_string().contains("{namespace}"), "{error}");
+        let right = read(&format!("{tcp}[config]\nurl = 'mongodb://127.0.0.1:27017/{{namespace}}'")).unwrap();
+        assert_eq!(right.settings().0.servers, ["127.0.0.1:27017".parse().unwrap()]);
+        let error = read("[remote]\ntcp = ['localhost:27017']").unwrap_err().to_string();
+        assert!(error.contains("localhost:27017") || error.contains("socket address"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod fault;
 mod finding;
 mod interleave;
 mod judge;
+mod namespace;
 pub mod report;
 mod repository;
 mod run;
