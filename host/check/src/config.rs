@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lockkeeper_sandbox::{Bytes, Limits};
 use serde::Deserialize;
 
 use crate::namespace::PLACEHOLDER;
@@ -40,6 +41,8 @@ pub enum CheckConfigError {
 /// s3 = [{ origin = "https://s3.test", bucket = "bucket" }]      # or object stores; gcs likewise
 /// ```
 ///
+/// `[limits]` is what a call may use, as `[datastore.limits]` in `lockkeeper.toml`.
+///
 /// A datastore behind TCP is checked against its real server, which should be one that can be thrown away. `{namespace}` becomes the
 /// name of a database, or whatever keeps things apart there, that nobody used before:
 ///
@@ -57,6 +60,48 @@ pub struct CheckConfig {
     config: BTreeMap<String, Value>,
     #[serde(default)]
     remote: Option<Remote>,
+    #[serde(default)]
+    limits: LimitsConfig,
+}
+
+/// As in `lockkeeper.toml`, but for `time`: here it is virtual.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitsConfig {
+    memory: Option<Size>,
+    table_elements: Option<u64>,
+    instances: Option<u32>,
+    stack: Option<Size>,
+    output: Option<Size>,
+    log: Option<Size>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Size(Bytes);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl LimitsConfig {
+    fn limits(self) -> Limits {
+        let default = Limits::default();
+        let size = |set: Option<Size>, default| set.map_or(default, |size| size.0);
+        Limits {
+            memory: size(self.memory, default.memory),
+            table_elements: self.table_elements.unwrap_or(default.table_elements),
+            instances: self.instances.unwrap_or(default.instances),
+            stack: size(self.stack, default.stack),
+            output: size(self.output, default.output),
+            log: size(self.log, default.log),
+            ..default
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -121,7 +166,7 @@ impl CheckConfig {
             Value::Truth(truth) => truth.to_string(),
         };
         let config = self.config.into_iter().map(|(key, value)| (key, text(value))).collect();
-        let settings = Settings { config, ..Settings::folder() };
+        let settings = Settings { config, limits: self.limits.limits(), ..Settings::folder() };
         match self.remote {
             Some(remote) => {
                 let grant = |guest| FolderGrant { guest, writable: true };
@@ -185,6 +230,15 @@ mod tests {
         };
         assert_eq!((settings.folders, settings.stores), (Vec::new(), vec![store]));
         assert!(assumed.is_empty());
+    }
+
+    #[test]
+    fn limits_are_those_of_a_repository() {
+        let (settings, _) = read("[limits]\nmemory = '64MiB'\ntable-elements = 7").unwrap().settings();
+        let expected = Limits { memory: Bytes(64 << 20), table_elements: 7, ..Limits::default() };
+        assert_eq!(settings.limits, expected);
+        assert!(read("[limits]\nmemory = 'lots'").unwrap_err().to_string().contains("lots"));
+        assert!(read("[limits]\ntime = '1m'").unwrap_err().to_string().contains("time"));
     }
 
     #[test]

@@ -210,10 +210,11 @@ impl Guest {
     }
 
     pub(crate) fn granted_sockets(&mut self) -> Sockets<'_> {
-        let Stepping { servers, gate, denials, .. } = &self.stepping;
+        let Stepping { servers, gate, clock, denials, .. } = &self.stepping;
         Sockets {
             servers: servers.clone(),
             gate: gate.clone(),
+            clock: clock.clone(),
             denials: denials.clone(),
             table: &mut self.table,
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use super::clock::GuestClock;
 use super::gate::{Area, Directive, Gate, Injected, Operation, Performed, Reach, Touch};
 use super::http::named;
 
@@ -18,6 +19,9 @@ use super::http::named;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server may take to close a connection that its client has closed.
 const SETTLING: Duration = Duration::from_secs(2);
+/// When a system gives up on a server that does not take a connection, in nanoseconds of virtual time. It never gives up on one that
+/// does not answer.
+const CONNECT_TIMEOUT: u64 = 130 * 1_000_000_000;
 /// The most that is read at once.
 const CHUNK: usize = 64 * 1024;
 /// What an answer that makes no sense is made of.
@@ -65,7 +69,7 @@ fn operation(call: &str, address: SocketAddr, detail: String, faults: &[Injected
 
 impl Connection {
     /// Connects, when that is granted.
-    pub(super) async fn open(address: SocketAddr, gate: Gate) -> io::Result<Arc<Self>> {
+    pub(super) async fn open(address: SocketAddr, gate: Gate, clock: GuestClock) -> io::Result<Arc<Self>> {
         let (directive, mut operation) =
             gate.pass(operation("connect", address, String::new(), CONNECT_FAULTS)).await;
         operation.touches = vec![Touch { path: operation.path.clone(), reach: Reach::Itself, writes: false }];
@@ -80,7 +84,8 @@ impl Connection {
         };
         gate.performed(operation);
         if directive == Directive::Fail(Injected::Hang) {
-            std::future::pending::<()>().await;
+            clock.pass(&gate, CONNECT_TIMEOUT).await;
+            return Err(ErrorKind::TimedOut.into());
         }
         Ok(Arc::new(Self { address, gate, link: Mutex::new(Link::Open(made?)), waiting: Mutex::default() }))
     }

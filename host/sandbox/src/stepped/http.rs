@@ -130,16 +130,7 @@ async fn exchange(
             Ok(response)
         }
         (Some(Injected::Hang), _) => {
-            let moment = clock.quiet().saturating_add(PATIENCE);
-            std::future::poll_fn(|context| {
-                if clock.quiet() >= moment {
-                    return Poll::Ready(());
-                }
-                gate.sleeps_until(moment);
-                gate.wakes(context.waker());
-                Poll::Pending
-            })
-            .await;
+            clock.pass(gate, PATIENCE).await;
             Err(Error::HttpResponseTimeout)
         }
         _ => Err(Error::ConnectionTerminated),

@@ -18,6 +18,7 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
+use super::clock::GuestClock;
 use super::connection::Connection;
 use super::gate::Gate;
 use crate::denial::{Denial, Denials};
@@ -58,6 +59,7 @@ impl Servers {
 pub(crate) struct Sockets<'a> {
     pub(crate) servers: Servers,
     pub(crate) gate: Gate,
+    pub(crate) clock: GuestClock,
     pub(crate) denials: Denials,
     pub(crate) table: &'a mut ResourceTable,
 }
@@ -261,7 +263,7 @@ impl tcp::HostTcpSocket for Sockets<'_> {
     }
 
     fn start_connect(&mut self, fd: Fd, _: Resource<Network>, remote: IpSocketAddress) -> SocketResult<()> {
-        let (gate, address) = (self.gate.clone(), SocketAddr::from(remote));
+        let (gate, clock, address) = (self.gate.clone(), self.clock.clone(), SocketAddr::from(remote));
         if !self.servers.granted.contains(&address) {
             self.denials.add(Denial::Tcp { address });
             return Err(ErrorCode::AccessDenied.into());
@@ -271,7 +273,7 @@ impl tcp::HostTcpSocket for Sockets<'_> {
             return Err(ErrorCode::InvalidState.into());
         }
         socket.remote = Some(address);
-        socket.connecting = Some(Task::start(Connection::open(address, gate)));
+        socket.connecting = Some(Task::start(Connection::open(address, gate, clock)));
         Ok(())
     }
 

@@ -2,8 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use super::{Answer, said};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn exchange(
     authority: &str,
@@ -24,6 +28,7 @@ pub(super) fn exchange(
     request.extend(content);
 
     let mut stream = TcpStream::connect(authority).map_err(said)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(said)?;
     stream.write_all(&request).map_err(said)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(said)?;
