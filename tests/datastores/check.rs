@@ -1,10 +1,14 @@
 //! `lockkeeper check` of datastores behind TCP, against their real servers.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use lockkeeper_check::{Actor, CachePath, Failure, Repository, Settings, Subject, run};
+use lockkeeper_remotes::s3::{self, MemoryS3};
 use serde_json::Value;
 use support::servers::{InProcess, strict_s3};
 use support::{Ran, World, guest, says, servers, world};
-
-use lockkeeper_remotes::s3::{self, MemoryS3};
 
 const NOT_CONFORMANT: i32 = 76;
 
@@ -81,4 +85,52 @@ fn a_server_that_is_not_there_is_named() {
     let (code, verdict) = check(&world, "liars", &config, &["--suite", "contract"]);
     assert_eq!(code, NOT_CONFORMANT);
     says(&verdict.to_string(), &["efused"]);
+}
+
+/// A server that reads whatever it is sent, never answers, and counts how many of its connections are open.
+fn silent_server() -> (SocketAddr, Arc<AtomicIsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (address, open) = (listener.local_addr().unwrap(), Arc::new(AtomicIsize::new(0)));
+    let counted = open.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let counted = counted.clone();
+            std::thread::spawn(move || {
+                _ = std::io::copy(&mut stream, &mut std::io::sink());
+                counted.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (address, open)
+}
+
+/// Pushes one file of a guest whose server never answers, as a schedule says.
+fn push_to(address: SocketAddr, schedule: &str) -> Failure {
+    let settings = Settings::server(address).with("bucket", &format!("tcp://{address}/bucket/{{namespace}}"));
+    let bytes = std::fs::read(guest("liars")).unwrap();
+    let subject = Subject::load(&bytes, settings, None).unwrap();
+    let mut repository = Repository::new();
+    repository.write(&CachePath::parse("data/app/web/state").unwrap(), "content");
+    let mut world = lockkeeper_check::World::new(&subject, 1);
+    let mut ran = run(&subject, &mut world, vec![Actor::push(repository, None)], &schedule.parse().unwrap());
+    ran.ends.pop().unwrap().result.unwrap_err()
+}
+
+#[test]
+fn a_guest_that_is_killed_is_disconnected_before_anybody_goes_on() {
+    let (address, open) = silent_server();
+    // Connected, and nothing sent; then half of a request.
+    for schedule in ["a1!", "a1!torn"] {
+        assert_eq!(push_to(address, schedule), Failure::Killed);
+        assert_eq!(open.load(Ordering::SeqCst), 0, "{schedule}");
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_cannot_hang_the_check() {
+    let (address, open) = silent_server();
+    let failure = push_to(address, "");
+    assert!(matches!(failure, Failure::Retry(_)), "{failure}");
+    assert_eq!(open.load(Ordering::SeqCst), 0);
 }
