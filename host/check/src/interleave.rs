@@ -332,6 +332,9 @@ fn explore(
     let mut explorations: Vec<Exploration> = Vec::new();
     let mut level: Vec<Candidate> = Vec::new();
     for scenario in scenarios {
+        if bench.is_over() {
+            return Err("the budget ended at 0 preemptions".to_owned());
+        }
         let mut exploration = match Exploration::new(bench.subject, *scenario, files, bench.options.seed) {
             Ok(exploration) => exploration,
             Err(SetupFailed { failure }) => return Ok(Some(setup_finding(bench, *scenario, &failure))),
