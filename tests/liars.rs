@@ -10,10 +10,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockkeeper_check::SuiteName::{Crash, Fault, Interleave, Scope};
-use lockkeeper_check::{Check, Options, Outcome, Protocol, Settings, Subject, SuiteName, SuiteVerdict};
+use lockkeeper_check::{
+    Check, Counts, Finding, Options, Outcome, Progress, Protocol, Settings, Subject, SuiteName, SuiteVerdict,
+};
 use support::{guest, servers};
 
 /// Each mutation, the suite that has to catch it, and what else may.
@@ -116,6 +118,26 @@ fn up_to(last: SuiteName) -> Vec<SuiteName> {
     SuiteName::ALL.into_iter().take_while(|suite| *suite != last).chain([last]).collect()
 }
 
+/// Notes what is found first, and when.
+struct First {
+    began: Instant,
+    row: Option<String>,
+}
+
+impl Progress for First {
+    fn explored(&mut self, _: SuiteName, _: &Counts, _: f64) {}
+
+    fn found(&mut self, finding: &Finding, counts: &Counts) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let tried = counts.cases + counts.schedules + counts.crash_points + counts.faults;
+        let replay = finding.replay.as_ref().unwrap();
+        self.row.get_or_insert_with(|| {
+            let (suite, preemptions) = (finding.suite.name(), finding.preemptions);
+            format!("{suite:<11} {tried:>6} {preemptions:>12} {seconds:>8.2}  {replay}")
+        });
+    }
+}
+
 #[test]
 fn every_liar_is_caught_by_the_suite_that_is_made_for_it_table() {
     let rows = Mutex::new(Vec::new());
@@ -124,20 +146,11 @@ fn every_liar_is_caught_by_the_suite_that_is_made_for_it_table() {
         |(mutation, _)| if OF_REQUESTS.contains(mutation) { IN_A_BUCKET } else { "liars" },
         |subject, (mutation, suite)| {
             let liar = subject.with(subject.settings().clone().with("mutation", mutation));
-            let verdict = Check::new(&liar, budget()).only(&up_to(*suite)).run();
+            let mut first = First { began: Instant::now(), row: None };
+            let verdict = Check::new(&liar, budget()).only(&up_to(*suite)).run_with(&mut first);
             let caught = verdict.suites.iter().any(|it| it.suite == *suite && it.outcome == Outcome::Broken);
             assert!(caught && !verdict.held(), "{mutation} is not caught by {suite}: {:?}", verdict.suites);
-            let first = verdict.suites.iter().position(|it| it.outcome == Outcome::Broken).unwrap();
-            let until = &verdict.suites[..=first];
-            let seconds: f64 = until.iter().map(|suite| suite.seconds).sum();
-            let finding = verdict.findings.first().unwrap();
-            let replay = finding.replay.as_ref().unwrap().to_string();
-            rows.lock().unwrap().push(format!(
-                "{mutation:<27} {:<11} {:>6} {:>12} {seconds:>8.2}  {replay}",
-                finding.suite.name(),
-                tried(until),
-                finding.preemptions
-            ));
+            rows.lock().unwrap().push(format!("{mutation:<27} {}", first.row.unwrap()));
         },
     );
     let mut rows = rows.into_inner().unwrap();
