@@ -131,6 +131,8 @@ pub enum Injected {
     Truncated,
     /// No answer ever comes.
     Hang,
+    /// A connection is refused.
+    Refused,
 }
 
 /// What to do with the operation that a guest waits to do.
@@ -153,6 +155,8 @@ struct State {
     wakers: Vec<Waker>,
     performed: Option<Operation>,
     sleeping: Option<u64>,
+    /// How many servers outside of this process are waited for.
+    listening: usize,
     tickets: u64,
     last: Option<(Cow<'static, str>, Arc<str>)>,
 }
@@ -187,6 +191,16 @@ impl Gate {
         let mut state = self.state();
         let earliest = state.sleeping.map_or(moment, |other| other.min(moment));
         state.sleeping = Some(earliest);
+    }
+
+    /// Says that a server outside of this process is waited for, until what it returns is dropped.
+    pub(super) fn listen(&self) -> Listening {
+        self.state().listening += 1;
+        Listening(self.clone())
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.state().listening > 0
     }
 
     /// The operation that was granted last, such as `open /remote/data/x`.
@@ -231,6 +245,16 @@ impl Gate {
 
     pub(super) fn waiting<R>(&self, read: impl FnOnce(Option<&Operation>) -> R) -> R {
         read(self.state().waiting.as_ref().map(|(_, operation)| operation))
+    }
+}
+
+/// Somebody waits for a server.
+pub(super) struct Listening(Gate);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.listening = state.listening.saturating_sub(1);
     }
 }
 
