@@ -64,8 +64,8 @@ impl Stepping {
     }
 }
 
-/// How many memories, tables and stacks there are for all calls that are under way, each.
-const SLOTS: u32 = 128;
+/// How many memories, tables and stacks there are for all calls that are under way, each. They take room for addresses only.
+const SLOTS: u32 = 64;
 /// How many of them one component may have: many calls at once have to fit.
 const SLOTS_OF_ONE: u32 = 8;
 /// How much of a slot is kept for the next call, in bytes, with what was written to it undone.
@@ -182,9 +182,6 @@ impl Stepper {
         limits: &Limits,
         compiled: Option<&Path>,
     ) -> Result<Self, ComponentError> {
-        // A guest's failed file operation is an error of the runtime's on its way through the bindings, thousands of times a
-        // second; with RUST_BACKTRACE set, each would come with a trace of this process, which nobody looks at.
-        wasmtime::error::disable_backtrace();
         let mut config = Config::new();
         let stack = usize::try_from(limits.stack.0).unwrap_or(usize::MAX / 4);
         config.consume_fuel(true);

@@ -53,16 +53,16 @@ enum Link {
 }
 
 /// An operation on a server, as it is named in a trace.
-fn operation(call: &str, address: SocketAddr, detail: String, faults: &[Injected]) -> Operation {
+fn operation(call: &'static str, address: SocketAddr, detail: String, faults: &'static [Injected]) -> Operation {
     Operation {
-        call: call.to_owned(),
+        call: call.into(),
         area: Area::Remote,
-        path: address.to_string(),
+        path: address.to_string().into(),
         other: None,
         detail,
         touches: Vec::new(),
         performed: Performed::Not,
-        faults: faults.to_vec(),
+        faults: faults.into(),
         tearable: false,
     }
 }
