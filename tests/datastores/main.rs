@@ -10,10 +10,12 @@
     reason = "test code"
 )]
 
+mod addressing;
 mod big;
 mod faults;
 mod liars;
 mod overtaken;
 mod requests;
+mod secure;
 mod trees;
 mod writers;

@@ -105,9 +105,11 @@ impl Store {
         fields: RawDocumentBuf,
     ) -> Result<BTreeMap<String, RawDocumentBuf>, Fault> {
         let (ids, count) = several(ids);
+        // A full batch keeps its cursor open.
+        let size = count + 1;
         let filter = rawdoc! { "_id": { "$in": ids } };
         let command = rawdoc! {
-            "find": self.name(collection), "filter": filter, "projection": fields, "batchSize": count,
+            "find": self.name(collection), "filter": filter, "projection": fields, "batchSize": size,
         };
         let mut batch = first_batch(&self.read(slot, command).await?)?;
         let mut found = BTreeMap::new();
@@ -250,7 +252,7 @@ impl Store {
 /// An array of names, each once, and how many there are.
 fn several<'a>(names: impl Iterator<Item = &'a str>) -> (RawArrayBuf, i64) {
     let names: BTreeSet<_> = names.collect();
-    let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+    let count = i64::try_from(names.len()).unwrap_or(i64::MAX - 1);
     (names.into_iter().collect(), count)
 }
 
