@@ -16,11 +16,13 @@ use crate::together::{Item, Together};
 /// Where requests meet: those that read the same fields of a collection, those that write to it in the same way.
 #[derive(Default)]
 pub struct Bulk {
-    finds: RefCell<BTreeMap<(Collection, Vec<u8>), Rc<Finds>>>,
+    finds: RefCell<BTreeMap<Fields, Rc<Finds>>>,
     writes: RefCell<BTreeMap<(Verb, Collection), Rc<Writes>>>,
     references: Together<Wanted, bool>,
 }
 
+/// Fields of a collection, as BSON.
+type Fields = (Collection, Vec<u8>);
 type Finds = Together<Wanted, Option<RawDocumentBuf>>;
 type Writes = Together<Statement, bool>;
 
