@@ -62,3 +62,8 @@ fn two_gibibytes_travel_through_s3_in_64_mebibytes_of_memory() {
 fn two_gibibytes_travel_through_google_cloud_storage_in_64_mebibytes_of_memory() {
     travels(Kind::Gcs);
 }
+
+#[test]
+fn two_gibibytes_travel_through_mongodb_in_64_mebibytes_of_memory() {
+    travels(Kind::Mongo);
+}
