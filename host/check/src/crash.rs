@@ -7,11 +7,12 @@ use lockkeeper_sandbox::stepped::{Loss, Operation};
 use crate::bench::{Bench, Outcome, generous};
 use crate::failure::Failure;
 use crate::finding::{Finding, Replay, Rule, SuiteName, Violation, rows};
-use crate::interleave::{FILES, points};
+use crate::interleave::points;
 use crate::judge::{holds, push_again, readable};
 use crate::run::{Actor, Run};
 use crate::scenario::{Setup, SetupFailed, Start};
 use crate::schedule::{Schedule, Strike, Turn};
+use crate::shrink::explore_and_shrink;
 use crate::subject::Subject;
 use crate::world::World;
 
@@ -230,31 +231,12 @@ fn while_another_pushes(
 
 /// Runs the suite.
 pub(crate) fn crash(bench: &mut Bench<'_>) -> Outcome {
-    match explore(bench, &STARTS, FILES) {
-        Ok(None) => Outcome::Held,
-        Err(why) => Outcome::HeldSoFar(why),
-        Ok(Some(finding)) => {
-            let finding = smaller(bench, finding);
-            bench.found(finding);
-            Outcome::Broken
-        }
-    }
-}
-
-/// Looks for the same violation with fewer files.
-fn smaller(bench: &mut Bench<'_>, finding: Finding) -> Finding {
-    let Some(start) = finding.replay.as_ref().and_then(|replay| start_named(&replay.scenario)) else {
-        return finding;
-    };
-    for files in 1..FILES {
-        if let Ok(Some(small)) = explore(bench, &[start], files)
-            && small.replay.is_some()
-            && small.violation.rule == finding.violation.rule
-        {
-            return small;
-        }
-    }
-    finding
+    explore_and_shrink(
+        bench,
+        &STARTS,
+        |start| start.name().to_owned(),
+        |bench, starts, files, _| explore(bench, starts, files),
+    )
 }
 
 fn start_named(name: &str) -> Option<Start> {

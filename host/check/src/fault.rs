@@ -7,12 +7,12 @@ use lockkeeper_sandbox::stepped::{Answered, Injected, Operation};
 use crate::bench::{Bench, Outcome, generous};
 use crate::failure::Failure;
 use crate::finding::{Finding, Replay, Rule, SuiteName, Violation, rows};
-use crate::interleave::FILES;
 use crate::judge::{compare, holds, push_again, readable};
 use crate::repository::Repository;
 use crate::run::{Actor, End, Errand, Run};
 use crate::scenario::{Setup, SetupFailed, Start};
 use crate::schedule::{Schedule, Strike, Turn};
+use crate::shrink::explore_and_shrink;
 use crate::subject::Subject;
 use crate::world::World;
 
@@ -199,31 +199,12 @@ fn explore(
 
 /// Runs the suite.
 pub(crate) fn fault(bench: &mut Bench<'_>) -> Outcome {
-    match explore(bench, &SCENARIOS, FILES) {
-        Ok(None) => Outcome::Held,
-        Err(why) => Outcome::HeldSoFar(why),
-        Ok(Some(finding)) => {
-            let finding = smaller(bench, finding);
-            bench.found(finding);
-            Outcome::Broken
-        }
-    }
-}
-
-/// Looks for the same violation with fewer files.
-fn smaller(bench: &mut Bench<'_>, finding: Finding) -> Finding {
-    let Some(scenario) = finding.replay.as_ref().and_then(|replay| scenario_named(&replay.scenario)) else {
-        return finding;
-    };
-    for files in 1..FILES {
-        if let Ok(Some(small)) = explore(bench, &[scenario], files)
-            && small.replay.is_some()
-            && small.violation.rule == finding.violation.rule
-        {
-            return small;
-        }
-    }
-    finding
+    explore_and_shrink(
+        bench,
+        &SCENARIOS,
+        |(start, errand)| name(start, errand),
+        |bench, scenarios, files, _| explore(bench, scenarios, files),
+    )
 }
 
 fn scenario_named(text: &str) -> Option<(Start, Errand)> {

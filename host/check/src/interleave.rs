@@ -15,15 +15,13 @@ use crate::judge::{compare, fresh_pull, holds, old_or_new, push_again};
 use crate::run::{Actor, End, Run};
 use crate::scenario::{Setup, SetupFailed, Start};
 use crate::schedule::{Schedule, Turn};
+use crate::shrink::explore_and_shrink;
 use crate::subject::Subject;
 use crate::world::World;
 use lockkeeper_sandbox::stepped::{Answered, Area};
 
 use crate::failure::Failure;
 use crate::repository::{Files, Repository};
-
-/// How many files each push has, unless a finding is being made smaller.
-pub(crate) const FILES: usize = 2;
 
 /// What the second guest does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -434,33 +432,16 @@ fn round(bench: &mut Bench<'_>, preemptions: usize, backstop: bool) -> Outcome {
             "it doesn't promise scoped-sync, so the host lets it push and pull one at a time".to_owned(),
         );
     }
-    match explore(bench, &SCENARIOS, FILES, preemptions, backstop) {
-        Ok(None) => Outcome::Held,
-        Err(why) => Outcome::HeldSoFar(why),
-        Ok(Some(finding)) => {
-            let finding = smaller(bench, finding);
-            bench.found(finding);
-            Outcome::Broken
-        }
-    }
-}
-
-/// Looks for the same violation with fewer files, no more preemptions, and the shortest run.
-fn smaller(bench: &mut Bench<'_>, finding: Finding) -> Finding {
-    let Some(scenario) = finding.replay.as_ref().and_then(|replay| Scenario::named(&replay.scenario)) else {
-        return finding;
-    };
-    for files in 1..FILES {
-        let found = explore(bench, &[scenario], files, finding.preemptions, true);
-        if let Ok(Some(small)) = found
-            && small.replay.is_some()
-            && small.violation.rule == finding.violation.rule
-            && small.preemptions <= finding.preemptions
-        {
-            return small;
-        }
-    }
-    finding
+    explore_and_shrink(
+        bench,
+        &SCENARIOS,
+        |scenario| scenario.name(),
+        |bench, scenarios, files, shown| match shown {
+            None => explore(bench, scenarios, files, preemptions, backstop),
+            // The shortest run may be one that the reduction leaves out.
+            Some(finding) => explore(bench, scenarios, files, finding.preemptions, true),
+        },
+    )
 }
 
 /// Repeats a run of this suite: what it violates, if anything, and its table.

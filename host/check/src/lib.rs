@@ -23,6 +23,7 @@ mod repository;
 mod run;
 mod scenario;
 mod schedule;
+mod shrink;
 mod store;
 mod subject;
 mod suites;
