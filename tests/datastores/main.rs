@@ -11,6 +11,7 @@
 )]
 
 mod big;
+mod check;
 mod faults;
 mod liars;
 mod overtaken;

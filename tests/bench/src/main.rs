@@ -25,6 +25,7 @@ fn main() -> Result<()> {
         ["--upload", folder, endpoint, prefix] => peers::upload(Path::new(folder), endpoint, prefix),
         ["--start", guest, compiled] => scenes::start::ours(Path::new(guest), Path::new(compiled)),
         ["--start-precompiled", file] => scenes::start::theirs(Path::new(file)),
+        ["--schedules", compiled] => scenes::schedules::sample(Path::new(compiled)),
         ["--help" | "-h"] => {
             let names: Vec<_> = SCENES.iter().map(|scene| scene.name).collect();
             println!("bench [SCENE…], by default all of: {}", names.join(" "));

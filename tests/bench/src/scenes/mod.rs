@@ -3,6 +3,7 @@
 mod filled;
 mod first_push;
 mod scale;
+pub mod schedules;
 mod size;
 pub mod start;
 mod warm;
@@ -34,6 +35,7 @@ pub const SCENES: &[Scene] = &[
     Scene { name: "writers", what: "many writers on as many models", measure: writers::measure },
     Scene { name: "warm", what: "a run with nothing to do", measure: warm::measure },
     Scene { name: "start", what: "until the first instruction of a guest", measure: start::measure },
+    Scene { name: "schedules", what: "schedules that a check tries", measure: schedules::measure },
     Scene { name: "scale", what: "ten thousand writers, simulated", measure: scale::measure },
 ];
 
