@@ -53,7 +53,12 @@ enum Link {
 }
 
 /// An operation on a server, as it is named in a trace.
-fn operation(call: &'static str, address: SocketAddr, detail: String, faults: &'static [Injected]) -> Operation {
+fn operation(
+    call: &'static str,
+    address: SocketAddr,
+    detail: String,
+    faults: &'static [Injected],
+) -> Operation {
     Operation {
         call: call.into(),
         area: Area::Remote,

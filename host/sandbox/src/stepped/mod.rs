@@ -13,6 +13,7 @@
 mod call;
 mod clock;
 mod connection;
+mod exchange;
 mod filesystem;
 mod gate;
 mod http;

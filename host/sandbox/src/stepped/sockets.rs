@@ -1,31 +1,23 @@
 //! `wasi:sockets` of a stepped guest: TCP connections to the servers that it was granted, and nothing else.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Network};
 use wasmtime_wasi::p2::bindings::sockets::{network, tcp, tcp_create_socket};
 use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, DynPollable, InputStream, OutputStream, Pollable, SocketError,
-    SocketResult, StreamError, StreamResult, TcpSocket, subscribe,
+    DynInputStream, DynOutputStream, DynPollable, Pollable, SocketError, SocketResult, TcpSocket, subscribe,
 };
-use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
 use super::clock::GuestClock;
 use super::connection::Connection;
+use super::exchange::{MESSAGE, Received, Sent, Task};
 use super::gate::Gate;
 use crate::denial::{Denial, Denials};
 use crate::guest::Guest;
-
-/// The most that is sent at once: a message of most protocols is one operation.
-const MESSAGE: usize = 1 << 20;
 
 /// The servers that a guest may connect to, and its connections to them.
 #[derive(Clone, Default)]
@@ -75,40 +67,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     tcp_create_socket::add_to_linker::<Guest, HasSockets>(linker, Guest::granted_sockets)
 }
 
-/// Something that goes on beside the guest, and what it comes to.
-enum Task<T> {
-    Running(AbortOnDropJoinHandle<T>),
-    Done(T),
-}
-
-impl<T: Send + 'static> Task<T> {
-    fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self::Running(spawn(work))
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Self::Running(handle) = self {
-            let Poll::Ready(done) = Pin::new(handle).poll(context) else { return Poll::Pending };
-            *self = Self::Done(done);
-        }
-        Poll::Ready(())
-    }
-
-    async fn finished(&mut self) {
-        std::future::poll_fn(|context| self.poll(context)).await;
-    }
-
-    /// What it came to, if it is over.
-    fn take(slot: &mut Option<Self>) -> Option<T> {
-        let over =
-            slot.as_mut().is_some_and(|task| task.poll(&mut Context::from_waker(Waker::noop())).is_ready());
-        match slot.take_if(|_| over) {
-            Some(Self::Done(done)) => Some(done),
-            _ => None,
-        }
-    }
-}
-
 /// A socket of a guest.
 struct Socket {
     family: IpAddressFamily,
@@ -125,84 +83,6 @@ impl Pollable for Socket {
             connecting.finished().await;
         }
     }
-}
-
-struct Received(Arc<Connection>, Option<io::Result<Bytes>>);
-
-#[async_trait]
-impl Pollable for Received {
-    async fn ready(&mut self) {
-        let Self(connection, arrived) = self;
-        if arrived.is_none() {
-            *arrived = Some(connection.receive(MESSAGE).await);
-        }
-    }
-}
-
-#[async_trait]
-impl InputStream for Received {
-    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        if self.1.is_none()
-            && let Poll::Ready(arrived) = self.0.poll_receive(&mut Context::from_waker(Waker::noop()), size)
-        {
-            self.1 = Some(arrived);
-        }
-        match self.1.take() {
-            None => Ok(Bytes::new()),
-            Some(Err(error)) => Err(failed(error)),
-            Some(Ok(bytes)) if bytes.is_empty() => {
-                self.1 = Some(Ok(bytes));
-                Err(StreamError::Closed)
-            }
-            Some(Ok(mut bytes)) => {
-                let part = bytes.split_to(size.min(bytes.len()));
-                self.1 = (!bytes.is_empty()).then_some(Ok(bytes));
-                Ok(part)
-            }
-        }
-    }
-}
-
-/// Sends beside the guest, which may listen for the answer without waiting for that.
-struct Sent(Arc<Connection>, Option<Task<io::Result<()>>>);
-
-#[async_trait]
-impl Pollable for Sent {
-    async fn ready(&mut self) {
-        if let Some(sending) = &mut self.1 {
-            sending.finished().await;
-        }
-    }
-}
-
-#[async_trait]
-impl OutputStream for Sent {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        if self.1.is_some() || bytes.len() > MESSAGE {
-            return Err(StreamError::trap("write without the permission of check-write"));
-        }
-        if !bytes.is_empty() {
-            self.1 = Some(Task::start(self.0.clone().send(bytes)));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        match Task::take(&mut self.1) {
-            Some(Err(error)) => Err(failed(error)),
-            Some(Ok(())) => Ok(MESSAGE),
-            None if self.1.is_none() => Ok(MESSAGE),
-            None => Ok(0),
-        }
-    }
-}
-
-fn failed(error: io::Error) -> StreamError {
-    StreamError::LastOperationFailed(error.into())
 }
 
 type Fd = Resource<TcpSocket>;
@@ -288,8 +168,8 @@ impl tcp::HostTcpSocket for Sockets<'_> {
         let connection = Task::take(&mut socket.connecting).ok_or(ErrorCode::WouldBlock)??;
         socket.connection = Some(connection.clone());
         self.servers.know(&connection);
-        let input: DynInputStream = Box::new(Received(connection.clone(), None));
-        let output: DynOutputStream = Box::new(Sent(connection, None));
+        let input: DynInputStream = Box::new(Received::new(connection.clone()));
+        let output: DynOutputStream = Box::new(Sent::new(connection));
         let parent: Resource<Socket> = Resource::new_borrow(fd.rep());
         Ok((self.table.push_child(input, &parent)?, self.table.push_child(output, &parent)?))
     }
