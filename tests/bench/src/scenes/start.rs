@@ -58,10 +58,19 @@ impl WasiView for Wasi {
 
 /// As `wasmtime run --allow-precompiled` starts one: no check of what it is, and nothing behind the imports that aren't WASI's.
 pub fn theirs(precompiled: &Path) -> Result<()> {
+    start_precompiled(precompiled).map_err(unwrapped)
+}
+
+/// The runtime's errors aren't those of the standard library.
+fn unwrapped(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
+}
+
+fn start_precompiled(precompiled: &Path) -> wasmtime::Result<()> {
     let engine = engine()?;
     // Safety: `precompile` made it a moment ago.
     #[expect(unsafe_code, reason = "what is compared with does it")]
-    let component = unsafe { Component::deserialize_file(&engine, precompiled) }.map_err(anyhow::Error::from)?;
+    let component = unsafe { Component::deserialize_file(&engine, precompiled) }?;
     let mut linker: Linker<Wasi> = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     linker.allow_shadowing(true);
@@ -73,16 +82,16 @@ pub fn theirs(precompiled: &Path) -> Result<()> {
     Ok(())
 }
 
-fn engine() -> Result<Engine> {
+fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     // The command has a timeout as well.
     config.epoch_interruption(true);
-    Ok(Engine::new(&config)?)
+    Engine::new(&config)
 }
 
 fn precompile(guest: &Path, to: &Path) -> Result<()> {
-    std::fs::write(to, engine()?.precompile_component(&std::fs::read(guest)?)?)?;
-    Ok(())
+    let code = engine().and_then(|engine| engine.precompile_component(&std::fs::read(guest)?));
+    Ok(std::fs::write(to, code.map_err(unwrapped)?)?)
 }
 
 /// A guest, built if it isn't there.
