@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use lockkeeper_check::{Actor, Repository, Schedule, Settings, Subject, World, run};
-use lockkeeper_names::{CachePath, Scope};
+use lockkeeper_names::{CachePath, ModelId, Root, Scope};
 use support::servers::Metered;
 use support::{guest, memory, world, world_with_credentials};
 
@@ -77,8 +77,9 @@ fn calls_and_instructions_of_the_folder_extension() {
     let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/check-compiled");
     let subject = Subject::load(&component, Settings::folder(), Some(&compiled)).unwrap();
     let mut world = World::new(&subject, 1);
-    let scope = Scope::parse("data/kind/model/").unwrap();
-    let path = |file: usize| -> CachePath { CachePath::parse(&format!("data/kind/model/file-{file:03}")).unwrap() };
+    let scope = Scope::new(&Root::parse("data").unwrap(), &ModelId::parse("kind/model").unwrap());
+    let path =
+        |file: usize| -> CachePath { CachePath::parse(&format!("data/kind/model/file-{file:03}")).unwrap() };
     let mut repository = Repository::new();
     (0..FILES).for_each(|file| repository.write(&path(file), content(file)));
     world.push(&subject, &mut repository, Some(&scope)).unwrap().result.unwrap();
@@ -110,7 +111,10 @@ fn instructions_of_a_run_with_nothing_to_do() {
     let run = repository.command(&[&["run"], &MODEL[..], &["--", "true"]].concat());
     let counted = || {
         let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(run.get_program()).args(run.get_args());
+        command
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(run.get_program())
+            .args(run.get_args());
         for (name, value) in run.get_envs() {
             match value {
                 Some(value) => command.env(name, value),

@@ -36,7 +36,8 @@ pub const SECRETS: [(&str, &str); 3] = [
     ("STORE_PASSWORD", "password-of-the-store"),
 ];
 
-const ACCESS_KEY: &str = "AKIDOFTHESTORE";
+/// Whose secret key the first of them is.
+pub const ACCESS_KEY: &str = "AKIDOFTHESTORE";
 
 /// A place of its own on a server: a bucket or a database.
 pub struct Store {
@@ -80,14 +81,7 @@ impl Store {
 
     /// Makes a strict S3 as asked for, but that its requests must be signed.
     pub fn s3(options: s3::Options) -> Self {
-        let [(_, secret_key), ..] = SECRETS;
-        let keys = Keys {
-            access_key: ACCESS_KEY.into(),
-            secret_key: secret_key.into(),
-            session_token: None,
-            region: Some("eu-west-1".into()),
-        };
-        let server = servers::strict_s3(s3::Options { keys: Some(keys), ..options });
+        let server = servers::strict_s3(s3::Options { keys: Some(keys()), ..options });
         Self { kind: Kind::S3, name: "bucket".into(), backend: Backend::S3(server) }
     }
 
@@ -223,6 +217,17 @@ pub fn credentials() -> Vec<(&'static str, &'static str)> {
     let mut environment = SECRETS.to_vec();
     environment.push(("AWS_ACCESS_KEY_ID", ACCESS_KEY));
     environment
+}
+
+/// What requests to a strict S3 must be signed with.
+pub fn keys() -> Keys {
+    let [(_, secret_key), ..] = SECRETS;
+    Keys {
+        access_key: ACCESS_KEY.into(),
+        secret_key: secret_key.into(),
+        session_token: None,
+        region: Some("eu-west-1".into()),
+    }
 }
 
 /// Expects no secret in what was said.

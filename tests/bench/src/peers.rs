@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ObjectStore as _, ObjectStoreExt as _, WriteMultipart};
+use support::datastores::keys;
 use tokio::io::AsyncReadExt as _;
 
 use crate::store::BUCKET;
@@ -30,16 +31,17 @@ pub fn install() -> Result<()> {
 /// A native program on the crate `object_store` that uploads all files of a folder.
 pub fn upload(folder: &Path, endpoint: &str, prefix: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let keys = keys();
     let store = AmazonS3Builder::new()
-            .with_endpoint(endpoint)
-            .with_allow_http(true)
-            .with_bucket_name(BUCKET)
-            .with_region("eu-west-1")
-            .with_access_key_id("access")
-            .with_secret_access_key("secret")
-            // It doesn't read each file twice to sign it, and neither does the host.
-            .with_unsigned_payload(true)
-            .build()?;
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_bucket_name(BUCKET)
+        .with_region("eu-west-1")
+        .with_access_key_id(keys.access_key)
+        .with_secret_access_key(keys.secret_key)
+        // It doesn't read each file twice to sign it, and neither does the host.
+        .with_unsigned_payload(true)
+        .build()?;
     let mut files: Vec<(PathBuf, u64)> = Vec::new();
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry?;
@@ -79,12 +81,14 @@ async fn put(store: &AmazonS3, to: &object_store::path::Path, from: &Path, size:
 
 /// `rclone copy` of a folder to a prefix. Compares digests that the listing has, so it needs no request per file.
 pub fn rclone(folder: &Path, endpoint: &str, prefix: &str) -> Command {
+    let keys = keys();
     let mut command = Command::new("rclone");
     command
         .env_remove("AWS_CA_BUNDLE")
         .env("RCLONE_CONFIG", "/dev/null")
         .args(["copy", "--checksum", "--fast-list", "--s3-no-check-bucket"])
-        .args(["--s3-provider", "Other", "--s3-access-key-id", "access", "--s3-secret-access-key", "secret"])
+        .args(["--s3-provider", "Other"])
+        .args(["--s3-access-key-id", &keys.access_key, "--s3-secret-access-key", &keys.secret_key])
         .args(["--s3-region", "eu-west-1", "--s3-endpoint", endpoint])
         .arg(folder)
         .arg(format!(":s3:{BUCKET}/{prefix}"));

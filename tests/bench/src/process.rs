@@ -44,7 +44,8 @@ pub fn took(command: &Command) -> Result<Took> {
 pub fn sample(command: &[impl AsRef<OsStr>]) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;
     let started = Instant::now();
-    let output = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
+    let output =
+        Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
     let time = started.elapsed();
     ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;

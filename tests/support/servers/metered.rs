@@ -10,6 +10,7 @@ use lockkeeper_remotes::s3::{MemoryS3, Options};
 use lockkeeper_remotes::{Body, Log, Remote};
 
 use super::InProcess;
+use crate::datastores::keys;
 
 /// What went over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,9 @@ pub struct Metered {
 }
 
 impl Metered {
-    /// Starts an empty one, open to all. Each answer takes so much longer.
+    /// Starts an empty one, whose requests must be signed. Each answer takes so much longer.
     pub fn start(distance: Duration) -> InProcess<Self> {
-        let inner = MemoryS3::new(Options::default()).unwrap();
+        let inner = MemoryS3::new(Options { keys: Some(keys()), ..Options::default() }).unwrap();
         InProcess::start(Self { inner, distance, requests: Arc::default(), bytes: Arc::default() })
     }
 

@@ -115,7 +115,14 @@ pub fn to_s3(space: &Path, report: &mut Report) -> Result<()> {
         };
         let samples = take_turns(load.rounds, &mut [&mut ours, &mut native])?;
         let [ours, native] = samples.as_slice() else { continue };
-        compare(report, &format!("first push to S3, {}", load.name), "object_store, native", 1.05, ours, native);
+        compare(
+            report,
+            &format!("first push to S3, {}", load.name),
+            "object_store, native",
+            1.05,
+            ours,
+            native,
+        );
         if load.size > 1 << 20 {
             report.add(Figure {
                 what: format!("memory of that push, {}", load.name),
@@ -158,7 +165,14 @@ pub fn to_a_folder(space: &Path, report: &mut Report) -> Result<()> {
         };
         let samples = take_turns(load.rounds, &mut [&mut ours, &mut native])?;
         let [ours, native] = samples.as_slice() else { continue };
-        compare(report, &format!("first push to a folder, {}", load.name), "cp -r, then sync of each", 1.1, ours, native);
+        compare(
+            report,
+            &format!("first push to a folder, {}", load.name),
+            "cp -r, then sync of each",
+            1.1,
+            ours,
+            native,
+        );
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use support::World;
+use support::datastores::credentials;
 
 use crate::figure::Report;
 
@@ -44,6 +45,5 @@ fn world(space: &Path) -> Result<World> {
     let bench = std::env::current_exe()?;
     let command = bench.with_file_name("lockkeeper");
     let command = command.to_str().ok_or_else(|| anyhow::anyhow!("{} is no UTF-8", command.display()))?;
-    let credentials = vec![("AWS_ACCESS_KEY_ID", "access"), ("AWS_SECRET_ACCESS_KEY", "secret")];
-    Ok(World::within(command, space).with_environment(credentials))
+    Ok(World::within(command, space).with_environment(credentials()))
 }

@@ -136,7 +136,9 @@ fn latency(random: &mut Rng, kind: Kind) -> u64 {
 
 /// Simulates.
 pub fn measure(_: &Path, report: &mut Report) -> Result<()> {
-    for (name, pause) in [("a run a minute", 60 * SECOND), ("a run every ten seconds", 10 * SECOND), ("without a pause", 0)] {
+    for (name, pause) in
+        [("a run a minute", 60 * SECOND), ("a run every ten seconds", 10 * SECOND), ("without a pause", 0)]
+    {
         for partitions in [1, 4, 16, 64, 256] {
             let outcome = simulate(10_000, pause, partitions);
             report.add(Figure {

@@ -69,7 +69,10 @@ pub fn measure(space: &Path, report: &mut Report) -> Result<()> {
             samples.push(rates.iter().fold([0.0; 2], |sum, one| [sum[0] + one[0], sum[1] + one[1]]));
         }
         let wall = Spread::of(samples.iter().map(|[_, wall]| *wall));
-        let detail = format!("{} in a second of processor time", number(Spread::of(samples.iter().map(|[used, _]| *used)).median));
+        let detail = format!(
+            "{} in a second of processor time",
+            number(Spread::of(samples.iter().map(|[used, _]| *used)).median)
+        );
         if processes == 1 {
             alone = wall.median;
             report.add(Figure {

@@ -81,7 +81,8 @@ pub fn measure(space: &Path, report: &mut Report) -> Result<()> {
     let mut lines = Vec::new();
     for s3 in [false, true] {
         let place = if s3 { "S3" } else { "folder" };
-        let stores = MODELS.iter().map(|models| Filled::new(space, *models, s3)).collect::<Result<Vec<_>>>()?;
+        let stores =
+            MODELS.iter().map(|models| Filled::new(space, *models, s3)).collect::<Result<Vec<_>>>()?;
         let mut runs: Vec<_> = stores.iter().map(|store| |round| store.cost(round)).collect();
         let mut runs: Vec<&mut dyn FnMut(usize) -> Result<Cost>> =
             runs.iter_mut().map(|run| run as &mut dyn FnMut(usize) -> Result<Cost>).collect();

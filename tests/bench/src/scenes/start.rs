@@ -117,10 +117,12 @@ pub fn measure(space: &Path, report: &mut Report) -> Result<()> {
         ours.arg("--start").args([&guest, &compiled]);
         let mut theirs = Command::new(&this);
         theirs.arg("--start-precompiled").arg(&precompiled);
-        let samples = take_turns(20, &mut [
-            &mut |_| Ok(milliseconds(took(&ours)?.time)),
-            &mut |_| Ok(milliseconds(took(&theirs)?.time)),
-        ])?;
+        let samples = take_turns(
+            20,
+            &mut [&mut |_| Ok(milliseconds(took(&ours)?.time)), &mut |_| {
+                Ok(milliseconds(took(&theirs)?.time))
+            }],
+        )?;
         let [ours, theirs] = samples.as_slice() else { continue };
         let size = std::fs::metadata(&guest)?.len() as f64 / 1e6;
         report.add(Figure {

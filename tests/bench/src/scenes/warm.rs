@@ -24,16 +24,26 @@ pub fn measure(space: &Path, report: &mut Report) -> Result<()> {
     let copy = world.path("copy");
     let script = r#"mkdir -p "$1" && rsync -a "$1/" "$0/" && true && rsync -a "$0/" "$1/""#;
     let mut rsync = Command::new("flock");
-    rsync.arg(world.path("lock")).args(["sh", "-c", script]).arg(repository.folder.join("data/kind/0000")).arg(&copy);
+    rsync
+        .arg(world.path("lock"))
+        .args(["sh", "-c", script])
+        .arg(repository.folder.join("data/kind/0000"))
+        .arg(&copy);
     // Both ways in one: the first time fills the copy.
     let mut once = Command::new("flock");
     let script = r#"mkdir -p "$1" && rsync -a "$0/" "$1/" && true"#;
-    once.arg(world.path("lock")).args(["sh", "-c", script]).arg(repository.folder.join("data/kind/0000")).arg(copy);
-    let samples = take_turns(40, &mut [
-        &mut |_| Ok(milliseconds(took(&run)?.time)),
-        &mut |_| Ok(milliseconds(took(&once)?.time)),
-        &mut |_| Ok(milliseconds(took(&rsync)?.time)),
-    ])?;
+    once.arg(world.path("lock"))
+        .args(["sh", "-c", script])
+        .arg(repository.folder.join("data/kind/0000"))
+        .arg(copy);
+    let samples = take_turns(
+        40,
+        &mut [
+            &mut |_| Ok(milliseconds(took(&run)?.time)),
+            &mut |_| Ok(milliseconds(took(&once)?.time)),
+            &mut |_| Ok(milliseconds(took(&rsync)?.time)),
+        ],
+    )?;
     let [ours, once, both] = samples.as_slice() else { return Ok(()) };
     for (what, theirs, bar) in [
         ("flock, rsync -a; true", once, Bar::AtMost(1.0)),

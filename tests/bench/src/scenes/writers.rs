@@ -28,7 +28,12 @@ enum Promise {
 }
 
 /// So many writers at once: how many runs per second there were, and how busy this machine was, in cores.
-fn together(world: &World, server: &InProcess<Metered>, promise: Promise, writers: usize) -> Result<(f64, f64)> {
+fn together(
+    world: &World,
+    server: &InProcess<Metered>,
+    promise: Promise,
+    writers: usize,
+) -> Result<(f64, f64)> {
     let repositories: Vec<_> = (0..writers)
         .map(|writer| {
             let repository = world.repository(&format!("cache-{writer}"), "s3");
