@@ -18,8 +18,9 @@ const LENGTH: u64 = 20_000_000;
 const SECOND: u64 = 1_000_000;
 
 /// The requests of a run that changes one file, in order.
-const RUN: [Kind; 6] = [
+const RUN: [Kind; 7] = [
     Kind::Read,  // the shard, for the pull
+    Kind::Read,  // the shard, for the push
     Kind::Write, // the content, staged
     Kind::Write, // the shard
     Kind::Write, // the content, copied to its own key
