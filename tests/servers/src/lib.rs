@@ -1,0 +1,219 @@
+//! Starts real servers on loopback for tests.
+//!
+//! A server ends when its [`Server`] is dropped, and in any case with the process that started it, however that ends:
+//! it runs under a small shell that waits for its input to close, and then ends the server and removes its folder.
+//! A program that isn't installed makes a test fail where `LOCKKEEPER_TESTS_NEED_SERVERS` is set, and be skipped
+//! elsewhere, which is said on standard error.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Set where a missing server is a failure.
+pub const NEEDED: &str = "LOCKKEEPER_TESTS_NEED_SERVERS";
+
+/// More than any of them takes to start.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the rest of its arguments until its input closes: `sh -c RUN NAME FOLDER SIGNAL COMMAND…`.
+const RUN: &str = r#"
+folder=$1 signal=$2
+shift 2
+"$@" </dev/null >"$folder/log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -s "$signal" "$server" 2>/dev/null
+wait "$server"
+[ -e "$folder/keep" ] || rm -rf "$folder"
+"#;
+
+/// A server that runs.
+pub struct Server {
+    shell: Child,
+    folder: PathBuf,
+    /// Where it listens.
+    pub address: IpAddr,
+    /// Its port there.
+    pub port: u16,
+    signal: &'static str,
+    command: Vec<String>,
+    /// What it writes when it serves, if an open port doesn't mean that.
+    ready: &'static str,
+}
+
+impl Server {
+    /// Starts a command that serves a port, and comes back when it does. What it writes is in the file `log` of its folder.
+    fn start(
+        folder: PathBuf,
+        (address, port): (IpAddr, u16),
+        signal: &'static str,
+        command: Vec<String>,
+        ready: &'static str,
+    ) -> Self {
+        let shell = spawn(&folder, signal, &command);
+        let server = Self { shell, folder, address, port, signal, command, ready };
+        server.until_it_serves();
+        server
+    }
+
+    fn until_it_serves(&self) {
+        let begun = Instant::now();
+        let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        while TcpStream::connect((self.address, self.port)).is_err() || !log().contains(self.ready) {
+            if begun.elapsed() > PATIENCE {
+                let log = log();
+                panic!("{:?} does not serve port {}: {log}", self.command, self.port);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Ends it, and starts it again with the same data at the same place.
+    pub fn restart(&mut self) {
+        let keep = self.folder.join("keep");
+        std::fs::write(&keep, "").unwrap();
+        drop(self.shell.stdin.take());
+        self.shell.wait().unwrap();
+        std::fs::remove_file(&keep).unwrap();
+        self.shell = spawn(&self.folder, self.signal, &self.command);
+        self.until_it_serves();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        _ = self.shell.wait();
+    }
+}
+
+fn spawn(folder: &Path, signal: &str, command: &[String]) -> Child {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", RUN, "server"]).arg(folder).arg(signal).args(command);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// A port that nobody uses at this moment.
+pub fn free_port(address: IpAddr) -> u16 {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The loopback address.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Whether a program is installed. If it isn't, this says so, or fails where it is needed.
+pub fn has(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", "command -v \"$1\"", "sh", program])
+        .output()
+        .unwrap()
+        .status
+        .success();
+    if !found {
+        assert!(std::env::var_os(NEEDED).is_none(), "{program} is not installed");
+        // Not caught by the test runner.
+        _ = writeln!(std::io::stderr(), "skipped: {program} is not installed");
+    }
+    found
+}
+
+fn folder(prefix: &str) -> PathBuf {
+    tempfile::Builder::new().prefix(prefix).tempdir().unwrap().keep()
+}
+
+/// Starts an etcd on an address of this machine.
+pub fn etcd(address: IpAddr) -> Option<Server> {
+    if !has("etcd") {
+        return None;
+    }
+    let folder = folder("lockkeeper-etcd-");
+    let (port, peers) = (free_port(address), free_port(address));
+    let (clients, peers) = (format!("http://{address}:{port}"), format!("http://{address}:{peers}"));
+    let data = folder.join("data").display().to_string();
+    let arguments = [
+        ("--name", "test".to_owned()),
+        ("--data-dir", data),
+        ("--listen-client-urls", clients.clone()),
+        ("--advertise-client-urls", clients),
+        ("--listen-peer-urls", peers.clone()),
+        ("--initial-advertise-peer-urls", peers.clone()),
+        ("--initial-cluster", format!("test={peers}")),
+    ];
+    let command = std::iter::once("etcd".to_owned())
+        .chain(arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+    Some(Server::start(folder, (address, port), "KILL", command.collect(), ""))
+}
+
+/// Starts a PostgreSQL server on an address of this machine. Its user and database are `postgres`; it asks for no password.
+pub fn postgres(address: IpAddr) -> Option<Server> {
+    if !has("initdb") {
+        return None;
+    }
+    let folder = folder("lockkeeper-postgres-");
+    let data = folder.join("data");
+    // The server refuses to run as root.
+    let root = is_root();
+    let unprivileged: &[&str] =
+        if root { &["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] } else { &[] };
+    if root {
+        let done = Command::new("chown").arg("nobody:nogroup").arg(&folder).status().unwrap();
+        assert!(done.success());
+    }
+    let mut init = unprivileged.iter().copied().chain(["initdb"]);
+    let made = Command::new(init.next().unwrap())
+        .args(init)
+        .args([
+            "--auth=trust",
+            "--username=postgres",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--pgdata",
+        ])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let hosts = format!("host all all {address}/8 trust\nhost all all 10.0.0.0/8 trust\n");
+    std::fs::write(data.join("pg_hba.conf"), hosts).unwrap();
+    let port = free_port(address);
+    let settings = [
+        format!("listen_addresses={address}"),
+        format!("port={port}"),
+        format!("unix_socket_directories={}", folder.display()),
+        "max_connections=300".to_owned(),
+        "fsync=off".to_owned(),
+        "shared_buffers=16MB".to_owned(),
+    ];
+    let command = unprivileged.iter().map(|part| (*part).to_owned());
+    let command = command.chain(["postgres".to_owned(), "-D".to_owned(), data.display().to_string()]);
+    let command = command.chain(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+    Some(Server::start(folder, (address, port), "QUIT", command.collect(), "ready to accept connections"))
+}
+
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    String::from_utf8_lossy(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
+}
+
+/// The etcd that all tests of this process share.
+pub fn shared_etcd() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| etcd(LOOPBACK)).as_ref()
+}
+
+/// The PostgreSQL server that all tests of this process share.
+pub fn shared_postgres() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| postgres(LOOPBACK)).as_ref()
+}
