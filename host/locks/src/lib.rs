@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod bucket;
 mod clock;
 mod error;
 mod etcd;
@@ -39,6 +40,7 @@ mod proof;
 mod store;
 mod tls;
 
+pub use bucket::{BucketLocks, BucketOptions};
 pub use error::LockError;
 pub use etcd::{EtcdLocks, EtcdOptions};
 pub use file::FileLocks;

@@ -17,6 +17,7 @@ macro_rules! for_each_store {
         for_each_store!(@ file $($test as $name;)*);
         for_each_store!(@ etcd $($test as $name;)*);
         for_each_store!(@ postgres $($test as $name;)*);
+        for_each_store!(@ bucket $($test as $name;)*);
     };
     (@ $store:ident $($test:path as $name:ident;)*) => {
         mod $store {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    EtcdLocks, EtcdOptions, FileLocks, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode,
+    BucketLocks, BucketOptions, EtcdLocks, EtcdOptions, FileLocks, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode,
     PostgresLocks, PostgresOptions, Tls,
 };
-use lockkeeper_test_servers::{shared_etcd, shared_postgres};
+use lockkeeper_test_servers::{shared_etcd, shared_moto, shared_postgres};
 use tempfile::TempDir;
 
 /// Long enough for anything that is going to happen at all.
@@ -65,9 +65,13 @@ impl Place {
         })
     }
 
+    pub fn bucket() -> Option<Self> {
+        shared_moto().map(|server| Self::new("bucket", format!("http://127.0.0.1:{}", server.port)))
+    }
+
     fn parse(text: &str) -> Self {
         let [kind, at, space] = text.split('|').collect::<Vec<_>>().try_into().unwrap();
-        let kind = ["file", "etcd", "postgres"].into_iter().find(|it| *it == kind).unwrap();
+        let kind = ["file", "etcd", "postgres", "bucket"].into_iter().find(|it| *it == kind).unwrap();
         Self { kind, at: at.to_owned(), space: space.to_owned() }
     }
 
@@ -91,6 +95,24 @@ impl Place {
                 login: None,
                 tls: Tls::default(),
             })),
+            "bucket" => Arc::new(
+                BucketLocks::new(&BucketOptions {
+                    url: "s3://bucket/locks".to_owned(),
+                    settings: [
+                        ("aws_endpoint", self.at.as_str()),
+                        ("aws_allow_http", "true"),
+                        ("aws_region", "eu-west-1"),
+                        ("aws_access_key_id", "test"),
+                        ("aws_secret_access_key", "test"),
+                    ]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+                    space: self.space.clone(),
+                    lease,
+                    tls: Tls::default(),
+                })
+                .unwrap(),
+            ),
             _ => {
                 let (url, space) = (self.at.clone(), self.space.clone());
                 let options = PostgresOptions { url, space, lease, password: None, tls: Tls::default() };

@@ -2,8 +2,8 @@
 //!
 //! A server ends when its [`Server`] is dropped, and in any case with the process that started it, however that ends:
 //! it runs under a small shell that waits for its input to close, and then ends the server and removes its folder.
-//! A program that isn't installed makes a test fail where `LOCKKEEPER_TESTS_NEED_SERVERS` is set, and be skipped
-//! elsewhere, which is said on standard error.
+//! A program that isn't installed makes a test fail where `CI` is set, and be skipped elsewhere, which is said on
+//! standard error.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
@@ -13,9 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-
-/// Set where a missing server is a failure.
-pub const NEEDED: &str = "LOCKKEEPER_TESTS_NEED_SERVERS";
 
 /// More than any of them takes to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -120,7 +117,7 @@ pub fn has(program: &str) -> bool {
         .status
         .success();
     if !found {
-        assert!(std::env::var_os(NEEDED).is_none(), "{program} is not installed");
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
         // Not caught by the test runner.
         _ = writeln!(std::io::stderr(), "skipped: {program} is not installed");
     }
@@ -201,6 +198,19 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
     Some(Server::start(folder, (address, port), "QUIT", command.collect(), "ready to accept connections"))
 }
 
+/// Starts moto's S3 on an address of this machine. It takes any signature, and has no bucket yet.
+pub fn moto(address: IpAddr) -> Option<Server> {
+    // Where `make test` puts it, or wherever it is.
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/servers/bin/moto_server");
+    let program = if made.exists() { made.display().to_string() } else { "moto_server".to_owned() };
+    if !has(&program) {
+        return None;
+    }
+    let port = free_port(address);
+    let command = [program, "-H".to_owned(), address.to_string(), "-p".to_owned(), port.to_string()];
+    Some(Server::start(folder("lockkeeper-moto-"), (address, port), "KILL", command.into(), ""))
+}
+
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     String::from_utf8_lossy(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
@@ -210,6 +220,28 @@ pub fn is_root() -> bool {
 pub fn shared_etcd() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(|| etcd(LOOPBACK)).as_ref()
+}
+
+/// The moto that all tests of this process share, with a bucket called `bucket`.
+pub fn shared_moto() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let started = SERVER.get_or_init(|| {
+        let server = moto(LOOPBACK)?;
+        make_bucket(&server);
+        Some(server)
+    });
+    started.as_ref()
+}
+
+/// Makes the bucket `bucket`.
+pub fn make_bucket(server: &Server) {
+    use std::io::Read;
+    let mut connection = TcpStream::connect((server.address, server.port)).unwrap();
+    let host = server.address;
+    write!(connection, "PUT /bucket HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// The PostgreSQL server that all tests of this process share.
