@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_sandbox::{Events, Grants, Limits, LogLevel, Sandbox, Setting, inspect};
+use lockkeeper_sandbox::{Events, Grants, Limits, LogLevel, Network, Sandbox, Secrets, Setting, inspect};
 
 const SAMPLES: usize = 20;
 const STEPS: [&str; 5] = ["read and hash", "engine", "load", "link", "instantiate"];
@@ -45,6 +45,8 @@ fn sample(guest: &str, cache: &str) {
     let (extension, times) = sandbox.load(&identity, &bytes).unwrap();
     let setting = Setting {
         config: Vec::new(),
+        secrets: Secrets::default(),
+        network: Network::default(),
         grants: Grants::default(),
         limits,
         events: Arc::new(Silent),

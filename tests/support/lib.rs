@@ -8,6 +8,10 @@
     reason = "test code"
 )]
 
+pub mod datastores;
+pub mod proxy;
+pub mod servers;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +25,7 @@ use tempfile::TempDir;
 pub struct World {
     folder: TempDir,
     command: PathBuf,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 /// Makes a [`World`] with the command that was built for this test.
@@ -50,7 +55,14 @@ impl World {
     pub fn within(command: &str, folder: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("lockkeeper-test-").tempdir_in(folder).unwrap();
         std::fs::create_dir(folder.path().join("remote")).unwrap();
-        Self { folder, command: command.into() }
+        Self { folder, command: command.into(), environment: Vec::new() }
+    }
+
+    /// Sets variables for each command that is run in it.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Vec<(&'static str, &'static str)>) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// A place for the test's own files.
@@ -105,6 +117,7 @@ impl World {
             // What a killed process leaves there goes with the world.
             .env("TMPDIR", self.folder.path())
             .env_remove("LOCKKEEPER_HELD")
+            .envs(self.environment.iter().copied())
             .current_dir(self.folder.path());
         command
     }
@@ -239,7 +252,12 @@ pub struct Ran {
 impl Ran {
     /// Runs a command to its end, with nothing on standard input.
     pub fn of(command: &mut Command) -> Self {
-        let output = command.stdin(Stdio::null()).output().unwrap();
+        command.stdin(Stdio::null()).output().unwrap().into()
+    }
+}
+
+impl From<std::process::Output> for Ran {
+    fn from(output: std::process::Output) -> Self {
         Self {
             code: code(output.status),
             stdout: String::from_utf8(output.stdout).unwrap(),

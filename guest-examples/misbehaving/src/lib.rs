@@ -11,6 +11,7 @@
 //! | `endless-recursion` | push, pull | calls itself for ever |
 //! | `never-finishes` | push, pull | waits in one host call for a year |
 //! | `look-around` | push, pull | counts environment, arguments and input, and fails with what it found |
+//! | `confess` | push, pull | tells its environment, its configuration and what came of each of the `requests`, by every way out |
 //! | `read-outside` | push, pull | reads `/etc/passwd`, by its name and by ways around |
 //! | `follow-symlink` | push, pull | reads the file `path` of the cache, a symbolic link that leads out |
 //! | `dial` | push, pull | connects to the TCP `address` |
@@ -29,6 +30,7 @@
 //! Where it tries to get out (`read-outside`, `follow-symlink`, `dial`, `write-cache`) it fails with "could not …" and each reason
 //! if it was held back. If any way was open, it goes on and succeeds.
 
+mod confess;
 mod endless;
 mod escape;
 mod pulls;
@@ -36,7 +38,7 @@ mod pulls;
 use std::io::Write;
 
 use lockkeeper_sdk::bindings::exports::lockkeeper::datastore::{capabilities, sync};
-use lockkeeper_sdk::bindings::lockkeeper::datastore::host;
+use lockkeeper_sdk::bindings::lockkeeper::datastore::{host, types};
 use lockkeeper_sdk::bindings::wasi::config::store;
 use lockkeeper_sdk::folder::Folder;
 use lockkeeper_sdk::{
@@ -60,7 +62,7 @@ impl capabilities::Guest for Misbehaving {
 }
 
 impl sync::Guest for Misbehaving {
-    fn push(options: PushOptions) -> Result<PushReport> {
+    fn push(options: PushOptions) -> Result<PushReport, types::Error> {
         match config("misbehave")?.as_str() {
             "trap-in-push" => trap("push"),
             "write-cache" => escape::write_cache()?,
@@ -70,11 +72,11 @@ impl sync::Guest for Misbehaving {
         Component::<Honest>::push(options)
     }
 
-    fn pull(options: PullOptions) -> Result<PullReport> {
+    fn pull(options: PullOptions) -> Result<PullReport, types::Error> {
         match config("misbehave")?.as_str() {
             "trap-in-pull" => trap("pull"),
-            "write-outside-scope" => pulls::outside_scope(Component::<Honest>::pull(options)?),
-            "delete-everything" => pulls::delete(Component::<Honest>::pull(options)?, &config("path")?),
+            "write-outside-scope" => Ok(pulls::outside_scope(Component::<Honest>::pull(options)?)?),
+            "delete-everything" => Ok(pulls::delete(Component::<Honest>::pull(options)?, &config("path")?)?),
             "half-pull" => {
                 pulls::half(&config("root")?)?;
                 trap("pull")
@@ -94,6 +96,7 @@ fn in_any_call(told: &str) -> Result<()> {
         "endless-recursion" => endless::recursing(),
         "never-finishes" => endless::waiting(),
         "look-around" => return Err(escape::surroundings()),
+        "confess" => return Err(confess::everything(&config("requests")?)),
         "read-outside" => escape::read_outside()?,
         "follow-symlink" => escape::follow_symlink(&config("path")?)?,
         "dial" => escape::dial(&config("address")?)?,

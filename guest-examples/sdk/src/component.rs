@@ -4,11 +4,13 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::exports::lockkeeper::datastore::capabilities::{self, CapabilityFlags};
 use crate::bindings::exports::lockkeeper::datastore::sync;
 use crate::bindings::lockkeeper::datastore::host;
+use crate::bindings::lockkeeper::datastore::types;
 use crate::bindings::wasi::config::store;
 use crate::{
     Change, Error, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport, PushOptions, PushReport,
@@ -42,12 +44,12 @@ macro_rules! export {
 pub struct Component<D>(PhantomData<D>);
 
 impl<D: Datastore> sync::Guest for Component<D> {
-    fn push(options: PushOptions) -> Result<PushReport> {
-        crate::push(&ComponentHost, &open::<D>()?, D::LAYOUT, &options)
+    fn push(options: PushOptions) -> Result<PushReport, types::Error> {
+        run(async { crate::push(&ComponentHost, &open::<D>()?, D::LAYOUT, &options).await })
     }
 
-    fn pull(options: PullOptions) -> Result<PullReport> {
-        crate::pull(&ComponentHost, &open::<D>()?, D::LAYOUT, &options)
+    fn pull(options: PullOptions) -> Result<PullReport, types::Error> {
+        run(async { crate::pull(&ComponentHost, &open::<D>()?, D::LAYOUT, &options).await })
     }
 }
 
@@ -58,6 +60,11 @@ impl<D: Datastore> capabilities::Guest for Component<D> {
             Layout::Single => CapabilityFlags::empty(),
         }
     }
+}
+
+/// Runs a call to its end.
+fn run<T>(call: impl Future<Output = Result<T>>) -> Result<T, types::Error> {
+    wstd::runtime::block_on(call).map_err(Into::into)
 }
 
 fn open<D: Datastore>() -> Result<D::Remote> {
@@ -72,6 +79,10 @@ struct ComponentHost;
 impl Host for ComponentHost {
     fn cache(&self) -> &Path {
         Path::new("/cache")
+    }
+
+    fn state(&self) -> &Path {
+        Path::new("/state")
     }
 
     fn next_changes(&self, max: u32) -> Vec<Change> {
@@ -98,7 +109,9 @@ impl Host for ComponentHost {
         host::cancelled()
     }
 
-    fn pause(&self, time: Duration) {
-        std::thread::sleep(time);
+    fn pause(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        Box::pin(async move {
+            wstd::task::sleep(time.into()).await;
+        })
     }
 }

@@ -3,12 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::{Change, Level, ProgressUpdate};
 
 /// The host of a call. A component's is the one of the contract; a native test brings its own.
 pub trait Host {
     /// The folder that holds the cache.
     fn cache(&self) -> &Path;
+
+    /// The folder that holds what earlier calls knew about the remote. It may be gone at any time.
+    fn state(&self) -> &Path;
 
     /// Takes the next changes, at most `max`; empty when there are no more.
     fn next_changes(&self, max: u32) -> Vec<Change>;
@@ -29,5 +34,5 @@ pub trait Host {
     fn cancelled(&self) -> bool;
 
     /// Waits before something is tried again.
-    fn pause(&self, time: Duration);
+    fn pause(&self, time: Duration) -> LocalBoxFuture<'static, ()>;
 }

@@ -1,9 +1,12 @@
 //! Finding, reading and committing the shards of the index.
 
+use futures_util::StreamExt;
+
 use crate::path::folders;
-use crate::retry::{backoff, retry};
+use crate::requests::Requests;
+use crate::retry::backoff;
 use crate::shard::{Shard, document_key, index_prefix, scope_of};
-use crate::{Error, Host, Remote, Result, Swap, Token};
+use crate::{DocumentRead, Error, Remote, Result, Swap, Token};
 
 /// How often a commit is tried against a shard that others write.
 const COMMIT_ATTEMPTS: u32 = 8;
@@ -18,10 +21,8 @@ pub enum Layout {
 }
 
 /// The index of one remote.
-#[derive(Clone, Copy)]
-pub(crate) struct Index<'a> {
-    pub(crate) host: &'a dyn Host,
-    pub(crate) remote: &'a dyn Remote,
+pub(crate) struct Index<'a, R> {
+    pub(crate) requests: Requests<'a, R>,
     pub(crate) layout: Layout,
 }
 
@@ -31,62 +32,55 @@ pub(crate) struct Loaded {
     token: Option<Token>,
 }
 
-impl<'a> Index<'a> {
+impl<R: Remote> Index<'_, R> {
     /// Names each shard that may list files under a scope; some of them may not exist.
     ///
     /// Scopes nest, and a path stays in the shard that first listed it: besides the scope's own shard,
     /// those above and below it count.
-    pub(crate) fn candidates(&self, scope: &str) -> Result<Box<dyn Iterator<Item = Result<String>> + 'a>> {
+    pub(crate) async fn candidates(&self, scope: &str) -> Result<Vec<String>> {
         match self.layout {
-            Layout::Single => {
-                if let Some(other) =
-                    self.list("")?.find(|found| found.as_ref().map_or(true, |found| !found.is_empty()))
-                {
-                    return Err(wrong_layout("one index for each scope", &other?));
-                }
-                Ok(Box::new(std::iter::once(Ok(String::new()))))
-            }
+            Layout::Single => match self.list("").await?.iter().find(|found| !found.is_empty()) {
+                Some(other) => Err(wrong_layout("one index for each scope", other)),
+                None => Ok(vec![String::new()]),
+            },
             Layout::PerScope => {
-                if !scope.is_empty() && self.read("")?.is_some() {
+                if !scope.is_empty() && self.read("").await?.is_some() {
                     return Err(wrong_layout("one index for everything", ""));
                 }
-                let above: Vec<_> = folders(scope)
-                    .filter(|folder| !folder.is_empty())
-                    .map(|folder| Ok(folder.to_owned()))
-                    .collect();
-                let own = scope.to_owned();
-                let below = self.list(scope)?.filter(move |found| {
-                    found.as_ref().map_or(true, |found| *found != own || own.is_empty())
-                });
-                let below = below.map(|found| match found?.as_str() {
-                    "" => Err(wrong_layout("one index for everything", "")),
-                    found => Ok(found.to_owned()),
-                });
-                Ok(Box::new(above.into_iter().chain(below)))
+                let above = folders(scope).filter(|folder| !folder.is_empty()).map(str::to_owned);
+                let below = self.list(scope).await?;
+                if below.iter().any(String::is_empty) {
+                    return Err(wrong_layout("one index for everything", ""));
+                }
+                Ok(above
+                    .chain(below.into_iter().filter(|found| found != scope || scope.is_empty()))
+                    .collect())
             }
         }
     }
 
     /// Reads a shard, `None` if there is none.
-    pub(crate) fn read(&self, scope: &str) -> Result<Option<Loaded>> {
-        let key = document_key(scope);
-        match retry(self.host, || self.remote.read_document(&key)).map_err(|error| error.at(&key))? {
-            Some(document) => {
+    pub(crate) async fn read(&self, scope: &str) -> Result<Option<Loaded>> {
+        match self.requests.read_document(&document_key(scope), None).await? {
+            DocumentRead::Changed(document) => {
                 Ok(Some(Loaded { shard: Shard::parse(scope, &document.bytes)?, token: Some(document.token) }))
             }
-            None => Ok(None),
+            DocumentRead::Absent => Ok(None),
+            DocumentRead::Unchanged => {
+                Err(Error::fatal("the remote compares with a version that nobody named"))
+            }
         }
     }
 
     /// Reads a shard, or makes a new one if there is none.
-    pub(crate) fn open(&self, scope: &str) -> Result<Loaded> {
-        Ok(self.read(scope)?.unwrap_or_else(|| Loaded { shard: Shard::new(scope), token: None }))
+    pub(crate) async fn open(&self, scope: &str) -> Result<Loaded> {
+        Ok(self.read(scope).await?.unwrap_or_else(|| Loaded { shard: Shard::new(scope), token: None }))
     }
 
     /// Commits a change to a shard; `change` answers false if there is nothing to commit.
     ///
     /// If somebody else was faster, the change is made again to what they wrote: a commit merges, it never replaces.
-    pub(crate) fn update(
+    pub(crate) async fn update(
         &self,
         loaded: &mut Loaded,
         mut change: impl FnMut(&mut Shard) -> Result<bool>,
@@ -99,18 +93,18 @@ impl<'a> Index<'a> {
                 return Ok(());
             }
             let bytes = next.to_bytes()?;
-            let swap = retry(self.host, || self.remote.swap_document(&key, loaded.token.as_ref(), &bytes));
-            match swap.map_err(|error| error.at(&key))? {
+            match self.requests.swap_document(&key, loaded.token.as_ref(), &bytes).await? {
                 Swap::Swapped(token) => {
                     *loaded = Loaded { shard: next, token: Some(token) };
                     return Ok(());
                 }
                 Swap::Mismatch => {
                     if attempt > 1 {
-                        self.host.pause(backoff(attempt));
+                        self.requests.host.pause(backoff(attempt)).await;
                     }
                     *loaded = self
-                        .read(&scope)?
+                        .read(&scope)
+                        .await?
                         .ok_or_else(|| Error::retry("this shard of the index came and went").at(&key))?;
                 }
             }
@@ -118,9 +112,14 @@ impl<'a> Index<'a> {
         Err(Error::retry("others keep writing this shard of the index").at(&key))
     }
 
-    fn list(&self, scope: &str) -> Result<impl Iterator<Item = Result<String>> + use<'a>> {
-        let found = retry(self.host, || self.remote.list_documents(&index_prefix(scope)))?;
-        Ok(found.map(|key| scope_of(&key?)))
+    async fn list(&self, scope: &str) -> Result<Vec<String>> {
+        let prefix = index_prefix(scope);
+        let mut found = Vec::new();
+        let mut listing = std::pin::pin!(self.requests.list_documents(&prefix));
+        while let Some(listed) = listing.next().await {
+            found.push(scope_of(&listed?.key)?);
+        }
+        Ok(found)
     }
 }
 

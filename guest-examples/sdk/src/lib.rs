@@ -57,10 +57,12 @@ mod error;
 pub mod folder;
 mod host;
 mod index;
+mod pages;
 mod path;
 mod pull;
 mod push;
 mod remote;
+mod requests;
 mod retry;
 mod settle;
 pub mod shard;
@@ -70,13 +72,15 @@ mod walk;
 
 pub use bindings::lockkeeper::datastore::host::{Level, ProgressUpdate};
 pub use bindings::lockkeeper::datastore::types::{
-    Change, ChangeCount, DeletedFile, Error, Failure, PullOptions, PullReport, PushOptions, PushReport,
-    WrittenFile,
+    Change, ChangeCount, DeletedFile, PullOptions, PullReport, PushOptions, PushReport, WrittenFile,
 };
+pub use body::Body;
+pub use bytes::Bytes;
 pub use component::{Component, Datastore};
-pub use error::Result;
+pub use error::{Error, Failure, Result};
 pub use host::Host;
 pub use index::Layout;
+pub use pages::{Page, pages};
 pub use pull::pull;
 pub use push::push;
-pub use remote::{Document, PutNew, Remote, Swap, Token};
+pub use remote::{Document, DocumentRead, Listed, Object, PutNew, Remote, Stored, Swap, Token};

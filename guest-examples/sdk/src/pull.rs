@@ -7,7 +7,8 @@ use std::io;
 use crate::body::copy;
 use crate::index::{Index, Layout, Loaded};
 use crate::path::check_scope;
-use crate::retry::{backoff, check_cancelled, retry};
+use crate::requests::Requests;
+use crate::retry::{backoff, check_cancelled};
 use crate::shard::{Entry, Shard, staged_key};
 use crate::{Error, Host, ProgressUpdate, PullOptions, PullReport, Remote, Result};
 
@@ -17,43 +18,50 @@ const ATTEMPTS: u32 = 5;
 const STEP: u64 = 1 << 20;
 
 /// Brings every file that the host wants, and names those that were deleted.
-pub fn pull(
+pub async fn pull<R: Remote>(
     host: &dyn Host,
-    remote: &dyn Remote,
+    remote: &R,
     layout: Layout,
     options: &PullOptions,
 ) -> Result<PullReport> {
     let scope = options.scope.as_deref().unwrap_or_default();
     check_scope(scope)?;
-    let index = Index { host, remote, layout };
+    let index = Index { requests: Requests::new(host, remote), layout };
     let mut report = PullReport { files: 0, bytes: 0, deletions: 0 };
-    for candidate in index.candidates(scope)? {
-        if let Some(loaded) = index.read(&candidate?)? {
-            pull_shard(index, loaded, scope, &mut report)?;
+    for candidate in index.candidates(scope).await? {
+        if let Some(loaded) = index.read(&candidate).await? {
+            pull_shard(&index, loaded, scope, &mut report).await?;
         }
     }
     Ok(report)
 }
 
 /// Brings the files of one version of a shard: their digests prove that none is older or newer.
-fn pull_shard(index: Index, mut loaded: Loaded, scope: &str, report: &mut PullReport) -> Result<()> {
+async fn pull_shard<R: Remote>(
+    index: &Index<'_, R>,
+    mut loaded: Loaded,
+    scope: &str,
+    report: &mut PullReport,
+) -> Result<()> {
     let mut brought = BTreeMap::new();
     let mut attempt = 1;
-    while let Some(path) = bring(index, &loaded.shard, scope, &mut brought, report)? {
+    while let Some(path) = bring(index, &loaded.shard, scope, &mut brought, report).await? {
         if attempt == ATTEMPTS {
             let message = "the remote's content of this file is not what the index lists: it is being changed, or damaged";
             return Err(Error::retry(message).at(&path));
         }
-        index.host.pause(backoff(attempt));
+        index.requests.host.pause(backoff(attempt)).await;
         attempt += 1;
         let shard = loaded.shard.scope;
-        loaded =
-            index.read(&shard)?.ok_or_else(|| Error::retry("this shard of the index is gone").at(&shard))?;
+        loaded = index
+            .read(&shard)
+            .await?
+            .ok_or_else(|| Error::retry("this shard of the index is gone").at(&shard))?;
     }
     report.files += brought.len() as u64;
     report.bytes += brought.values().map(|entry| entry.size).sum::<u64>();
     for path in loaded.shard.deleted.keys().filter(|path| path.starts_with(scope)) {
-        if !loaded.shard.files.contains_key(path) && index.host.delete(path) {
+        if !loaded.shard.files.contains_key(path) && index.requests.host.delete(path) {
             report.deletions += 1;
         }
     }
@@ -62,8 +70,8 @@ fn pull_shard(index: Index, mut loaded: Loaded, scope: &str, report: &mut PullRe
 
 /// Makes `brought` what this version of the shard lists. Answers with the first file whose content the
 /// remote doesn't have.
-fn bring(
-    index: Index,
+async fn bring<R: Remote>(
+    index: &Index<'_, R>,
     shard: &Shard,
     scope: &str,
     brought: &mut BTreeMap<String, Entry>,
@@ -71,7 +79,8 @@ fn bring(
 ) -> Result<Option<String>> {
     let stale: Vec<_> = brought.keys().filter(|path| !shard.files.contains_key(*path)).cloned().collect();
     for path in stale {
-        fs::remove_file(index.host.cache().join(&path)).map_err(|error| Error::cache(&path, &error))?;
+        fs::remove_file(index.requests.host.cache().join(&path))
+            .map_err(|error| Error::cache(&path, &error))?;
         brought.remove(&path);
     }
     let mut done = ProgressUpdate {
@@ -80,33 +89,39 @@ fn bring(
         total_bytes: None,
     };
     for (path, entry) in shard.files.iter().filter(|(path, _)| path.starts_with(scope)) {
-        check_cancelled(index.host)?;
-        if brought.get(path) == Some(entry) || !index.host.wants(path, &entry.digest) {
+        check_cancelled(index.requests.host)?;
+        if brought.get(path) == Some(entry) || !index.requests.host.wants(path, &entry.digest) {
             continue;
         }
-        if !fetch(index, shard, path, entry, done)? {
+        if !fetch(index, shard, path, entry, done).await? {
             return Ok(Some(path.clone()));
         }
         brought.insert(path.clone(), entry.clone());
         done.files += 1;
         done.bytes += entry.size;
-        index.host.progress(done);
+        index.requests.host.progress(done);
     }
     Ok(None)
 }
 
 /// Writes a file to the cache; false, and no file, if the remote holds other content.
-fn fetch(index: Index, shard: &Shard, path: &str, entry: &Entry, done: ProgressUpdate) -> Result<bool> {
+async fn fetch<R: Remote>(
+    index: &Index<'_, R>,
+    shard: &Shard,
+    path: &str,
+    entry: &Entry,
+    done: ProgressUpdate,
+) -> Result<bool> {
+    let host = index.requests.host;
     let staged = staged_key(&shard.scope, path, &entry.digest);
     let publishing = shard.unfinished.publish.contains_key(path);
     let keys = publishing.then_some(staged.as_str()).into_iter().chain([path]);
-    let target = index.host.cache().join(path);
+    let target = host.cache().join(path);
     if let Some(folder) = target.parent() {
         fs::create_dir_all(folder).map_err(|error| Error::cache(path, &error))?;
     }
     for key in keys {
-        let found = retry(index.host, || {
-            let Some(mut object) = index.remote.get(key)? else { return Ok(None) };
+        let found = index.requests.get(key, async |object| {
             let mut done = done;
             let file = File::create(&target).map_err(|error| Error::cache(path, &error))?;
             let mut told = done.bytes;
@@ -114,12 +129,12 @@ fn fetch(index: Index, shard: &Shard, path: &str, entry: &Entry, done: ProgressU
                 done.bytes += read;
                 if done.bytes - told >= STEP {
                     told = done.bytes;
-                    index.host.progress(done);
+                    host.progress(done);
                 }
             };
-            copy(&mut object, file, each).map(Some).map_err(|error| error.at(path))
+            copy(object, file, each).await.map_err(|error| error.at(path))
         });
-        let found = found.map_err(|error| error.at(path))?;
+        let found = found.await.map_err(|error| error.at(path))?;
         if found.is_some_and(|(size, digest)| size == entry.size && digest == entry.digest) {
             return Ok(true);
         }

@@ -8,14 +8,15 @@
 //!
 //! Cut off before 3, the push left objects that nobody reads; after 3, the shard says what remains to be done.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
-use crate::body::Body;
+use crate::body::{Body, Outcome};
 use crate::index::{Index, Layout, Loaded};
 use crate::path::{check_digest, check_path, check_scope, depth};
-use crate::retry::{check_cancelled, retry};
+use crate::requests::Requests;
+use crate::retry::check_cancelled;
 use crate::settle::settle;
 use crate::shard::{Entry, Shard, Tombstone, staged_key};
 use crate::shards::Shards;
@@ -38,34 +39,34 @@ enum Place {
 type Uploads = BTreeMap<String, Place>;
 
 /// Sends the changes that the host names to the remote.
-pub fn push(
+pub async fn push<R: Remote>(
     host: &dyn Host,
-    remote: &dyn Remote,
+    remote: &R,
     layout: Layout,
     options: &PushOptions,
 ) -> Result<PushReport> {
     let scope = options.scope.as_deref().unwrap_or_default();
     check_scope(scope)?;
-    let index = Index { host, remote, layout };
+    let index = Index { requests: Requests::new(host, remote), layout };
     let changes = if options.changes.is_some() { named(host) } else { everything(host, scope)? };
-    let mut shards = Shards::load(index, scope)?;
-    let work = by_shard(&mut shards, changes)?;
+    let mut shards = Shards::load(&index, scope).await?;
+    let work = by_shard(&mut shards, changes).await?;
 
     let mut conflicts = Vec::new();
     for (owner, changes) in &work {
-        conflicts.extend(conflicting(&shards.get(owner)?.shard, changes));
+        conflicts.extend(conflicting(&shards.get(owner).await?.shard, changes));
     }
     refuse(conflicts)?;
 
     let mut report = PushReport { files: 0, unchanged: 0, bytes: 0, deletions: 0 };
     let mut uploads = Uploads::new();
     for (owner, changes) in &work {
-        upload_all(index, &shards.get(owner)?.shard, changes, &mut uploads, &mut report)?;
+        upload_all(&index, &shards.get(owner).await?.shard, changes, &mut uploads, &mut report).await?;
     }
     for (owner, changes) in &work {
-        let loaded = shards.get(owner)?;
-        commit(index, loaded, changes, &uploads)?;
-        settle(index, loaded, scope)?;
+        let loaded = shards.get(owner).await?;
+        commit(&index, loaded, changes, &uploads).await?;
+        settle(&index, loaded, scope).await?;
     }
     Ok(report)
 }
@@ -82,7 +83,10 @@ fn named(host: &dyn Host) -> Vec<Change> {
 }
 
 /// Groups the changes by the shard that lists their path.
-fn by_shard(shards: &mut Shards, mut changes: Vec<Change>) -> Result<BTreeMap<String, Vec<Change>>> {
+async fn by_shard<R: Remote>(
+    shards: &mut Shards<'_, R>,
+    mut changes: Vec<Change>,
+) -> Result<BTreeMap<String, Vec<Change>>> {
     // A shard that is made for a shallow path takes the deeper ones as well.
     changes.sort_by_key(|change| depth(change.path()));
     let mut work: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -91,7 +95,7 @@ fn by_shard(shards: &mut Shards, mut changes: Vec<Change>) -> Result<BTreeMap<St
         if let Change::Written(file) = &change {
             check_digest(&file.digest)?;
         }
-        work.entry(shards.owner(change.path())?).or_default().push(change);
+        work.entry(shards.owner(change.path()).await?).or_default().push(change);
     }
     Ok(work)
 }
@@ -106,91 +110,125 @@ fn refuse(mut conflicts: Vec<String>) -> Result<()> {
     if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflict(conflicts)) }
 }
 
-fn upload_all(
-    index: Index,
+async fn upload_all<R: Remote>(
+    index: &Index<'_, R>,
     shard: &Shard,
     changes: &[Change],
     uploads: &mut Uploads,
     report: &mut PushReport,
 ) -> Result<()> {
     for change in changes {
-        check_cancelled(index.host)?;
+        check_cancelled(index.requests.host)?;
         match change {
             Change::Deleted(_) => report.deletions += 1,
             Change::Written(file) if judge(shard, change) == Verdict::Send => {
-                uploads.insert(file.path.clone(), upload(index, shard, file)?);
+                uploads.insert(file.path.clone(), upload(index, shard, file).await?);
                 report.files += 1;
                 report.bytes += file.size;
             }
             Change::Written(_) => report.unchanged += 1,
         }
-        index.host.progress(ProgressUpdate { files: report.files, bytes: report.bytes, total_bytes: None });
+        index.requests.host.progress(ProgressUpdate {
+            files: report.files,
+            bytes: report.bytes,
+            total_bytes: None,
+        });
     }
     Ok(())
 }
 
-fn upload(index: Index, shard: &Shard, file: &WrittenFile) -> Result<Place> {
-    let Index { host, remote, .. } = index;
+async fn upload<R: Remote>(index: &Index<'_, R>, shard: &Shard, file: &WrittenFile) -> Result<Place> {
+    let Index { requests, .. } = index;
     if !shard.files.contains_key(&file.path) {
-        let created = send(host, file, |body| remote.put_new(&file.path, body, file.size))?;
-        if created == PutNew::Created {
+        let body = Sent::new(requests.host, file);
+        if body.judge(requests.put_new(&file.path, async || body.open()).await)? == PutNew::Created {
             return Ok(Place::OwnPath);
         }
         // Left by a push that was cut off, or in the way until a deleted file is gone.
     }
     let staged = staged_key(&shard.scope, &file.path, &file.digest);
-    send(host, file, |body| remote.put(&staged, body, file.size).map(|()| PutNew::Created))?;
+    let body = Sent::new(requests.host, file);
+    body.judge(requests.put(&staged, async || body.open()).await.map(|()| PutNew::Created))?;
     Ok(Place::Staged)
 }
 
-/// Sends a file of the cache, unless it is no longer what the host named.
-fn send(
-    host: &dyn Host,
-    file: &WrittenFile,
-    put: impl Fn(&mut dyn Read) -> Result<PutNew>,
-) -> Result<PutNew> {
-    let put = || {
-        let local = match File::open(host.cache().join(&file.path)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => result.map_err(|error| Error::cache(&file.path, &error))?,
-        };
-        let mut body = Body::new(local, file.size, &file.digest);
-        let result = put(&mut body);
-        let sent = !matches!(result, Ok(PutNew::Created)) || body.complete();
-        match result {
-            _ if body.changed() => Ok(None),
-            Ok(_) if !sent => Err(Error::fatal("the remote did not take the whole file")),
-            result => result.map(Some),
+/// A file of the cache on its way, and whether it is still what the host named.
+struct Sent<'a> {
+    host: &'a dyn Host,
+    file: &'a WrittenFile,
+    outcome: RefCell<Outcome>,
+    gone: Cell<bool>,
+}
+
+impl<'a> Sent<'a> {
+    fn new(host: &'a dyn Host, file: &'a WrittenFile) -> Self {
+        Self { host, file, outcome: RefCell::default(), gone: Cell::new(false) }
+    }
+
+    /// Opens the file for one attempt.
+    fn open(&self) -> Result<Body> {
+        let WrittenFile { path, size, digest, .. } = self.file;
+        if self.outcome.borrow().changed() {
+            return Err(Error::fatal("no second attempt with a file that changed"));
         }
-    };
-    let sent = retry(host, put).map_err(|error| error.at(&file.path))?;
-    sent.ok_or_else(|| Error::retry("this file changed while it was being pushed").at(&file.path))
+        match Body::open(&self.host.cache().join(path), *size, digest) {
+            Ok(body) => {
+                self.outcome.replace(body.outcome());
+                Ok(body)
+            }
+            Err(error) => {
+                self.gone.set(error.kind() == io::ErrorKind::NotFound);
+                Err(Error::cache(path, &error))
+            }
+        }
+    }
+
+    /// Says what the last attempt came to.
+    fn judge(&self, result: Result<PutNew>) -> Result<PutNew> {
+        let outcome = self.outcome.borrow();
+        if self.gone.get() || outcome.changed() {
+            return Err(Error::retry("this file changed while it was being pushed").at(&self.file.path));
+        }
+        match result {
+            Ok(PutNew::Created) if !outcome.complete() => {
+                Err(Error::fatal("the remote did not take the whole file").at(&self.file.path))
+            }
+            result => result,
+        }
+    }
 }
 
 /// Makes the changes visible, all that belong to one shard at once.
-fn commit(index: Index, loaded: &mut Loaded, changes: &[Change], uploads: &Uploads) -> Result<()> {
-    index.update(loaded, |shard| {
-        refuse(conflicting(shard, changes))?;
-        let mut changed = false;
-        for change in changes {
-            let verdict = judge(shard, change);
-            match change {
-                Change::Written(file) if verdict == Verdict::Send => {
-                    list(shard, file, uploads.get(&file.path).copied())?;
-                    changed = true;
+async fn commit<R: Remote>(
+    index: &Index<'_, R>,
+    loaded: &mut Loaded,
+    changes: &[Change],
+    uploads: &Uploads,
+) -> Result<()> {
+    index
+        .update(loaded, |shard| {
+            refuse(conflicting(shard, changes))?;
+            let mut changed = false;
+            for change in changes {
+                let verdict = judge(shard, change);
+                match change {
+                    Change::Written(file) if verdict == Verdict::Send => {
+                        list(shard, file, uploads.get(&file.path).copied())?;
+                        changed = true;
+                    }
+                    Change::Deleted(file) if verdict == Verdict::Send => {
+                        let Some(entry) = shard.files.remove(&file.path) else { continue };
+                        shard.deleted.insert(file.path.clone(), Tombstone { digest: entry.digest });
+                        shard.unfinished.publish.remove(&file.path);
+                        shard.unfinished.delete.insert(file.path.clone());
+                        changed = true;
+                    }
+                    _ => {}
                 }
-                Change::Deleted(file) if verdict == Verdict::Send => {
-                    let Some(entry) = shard.files.remove(&file.path) else { continue };
-                    shard.deleted.insert(file.path.clone(), Tombstone { digest: entry.digest });
-                    shard.unfinished.publish.remove(&file.path);
-                    shard.unfinished.delete.insert(file.path.clone());
-                    changed = true;
-                }
-                _ => {}
             }
-        }
-        Ok(changed)
-    })
+            Ok(changed)
+        })
+        .await
 }
 
 fn list(shard: &mut Shard, file: &WrittenFile, place: Option<Place>) -> Result<()> {

@@ -5,21 +5,32 @@ use std::time::Duration;
 use crate::{Error, Host, Level, Result};
 
 /// How often an operation is tried before its error is given to the host.
-const ATTEMPTS: u32 = 4;
+pub(crate) const ATTEMPTS: u32 = 4;
+
+/// The longest that a remote may ask to wait. If it asks for more, the error is given to the host at once.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Runs `operation`, again if its error may pass, with a growing pause in between.
-pub(crate) fn retry<T>(host: &dyn Host, mut operation: impl FnMut() -> Result<T>) -> Result<T> {
+pub(crate) async fn retry<T>(host: &dyn Host, operation: impl AsyncFn() -> Result<T>) -> Result<T> {
     let mut attempt = 1;
     loop {
-        match operation() {
-            Err(Error::Retry(failure)) if attempt < ATTEMPTS && !host.cancelled() => {
-                host.log(Level::Debug, &format!("attempt {attempt} of {ATTEMPTS}: {}", failure.message));
-                host.pause(backoff(attempt));
-                attempt += 1;
-            }
+        match operation().await {
+            Err(error) if wait(host, &error, attempt).await => attempt += 1,
             result => return result,
         }
     }
+}
+
+/// Waits before the next attempt; false, at once, if there should be none.
+pub(crate) async fn wait(host: &dyn Host, error: &Error, attempt: u32) -> bool {
+    let Error::Retry(failure) = error else { return false };
+    let asked = failure.retry_after.unwrap_or_default();
+    if attempt >= ATTEMPTS || asked > LONGEST || host.cancelled() {
+        return false;
+    }
+    host.log(Level::Debug, &format!("attempt {attempt} of {ATTEMPTS}: {}", failure.message));
+    host.pause(backoff(attempt).max(asked)).await;
+    true
 }
 
 /// Stops the call between two files if the host asks for it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::index::{Index, Layout, Loaded};
 use crate::path::{depth, folders};
 use crate::settle::settle;
-use crate::{Error, Result};
+use crate::{Error, Remote, Result};
 
 /// How many segments the scope of a model has at least: `data/{type}/{id}/`.
 ///
@@ -13,8 +13,8 @@ use crate::{Error, Result};
 const MODEL_DEPTH: usize = 3;
 
 /// The shards of one push.
-pub(crate) struct Shards<'a> {
-    index: Index<'a>,
+pub(crate) struct Shards<'a, R> {
+    index: &'a Index<'a, R>,
     scope: &'a str,
     known: BTreeSet<String>,
     loaded: BTreeMap<String, Loaded>,
@@ -29,23 +29,22 @@ fn model(parent: &str) -> &str {
     if several_segments { parent } else { folders(parent).nth(MODEL_DEPTH).unwrap_or(parent) }
 }
 
-impl<'a> Shards<'a> {
+impl<'a, R: Remote> Shards<'a, R> {
     /// Finds the shards that may list files under a scope. Given a scope, reads them; they are few.
-    pub(crate) fn load(index: Index<'a>, scope: &'a str) -> Result<Self> {
+    pub(crate) async fn load(index: &'a Index<'a, R>, scope: &'a str) -> Result<Self> {
         let mut shards = Self { index, scope, known: BTreeSet::new(), loaded: BTreeMap::new() };
-        for candidate in index.candidates(scope)? {
-            let candidate = candidate?;
+        for candidate in index.candidates(scope).await? {
             if scope.is_empty() {
                 shards.known.insert(candidate);
-            } else if let Some(loaded) = index.read(&candidate)? {
-                shards.add(loaded)?;
+            } else if let Some(loaded) = index.read(&candidate).await? {
+                shards.add(loaded).await?;
             }
         }
         Ok(shards)
     }
 
     /// Names the shard that a path belongs to: the one that lists it, or else the one to list it from now on.
-    pub(crate) fn owner(&mut self, path: &str) -> Result<String> {
+    pub(crate) async fn owner(&mut self, path: &str) -> Result<String> {
         if !path.starts_with(self.scope) {
             return Err(Error::fatal(format!("not under the scope {:?}", self.scope)).at(path));
         }
@@ -58,7 +57,7 @@ impl<'a> Shards<'a> {
         }
         let known: Vec<_> = folders(path).rev().filter(|folder| self.known.contains(*folder)).collect();
         for folder in &known {
-            if self.get(folder)?.shard.lists(path) {
+            if self.get(folder).await?.shard.lists(path) {
                 return Ok((*folder).to_owned());
             }
         }
@@ -73,17 +72,17 @@ impl<'a> Shards<'a> {
     }
 
     /// The shard of a scope, read when it is first asked for.
-    pub(crate) fn get(&mut self, scope: &str) -> Result<&mut Loaded> {
+    pub(crate) async fn get(&mut self, scope: &str) -> Result<&mut Loaded> {
         if !self.loaded.contains_key(scope) {
-            let loaded = self.index.open(scope)?;
-            self.add(loaded)?;
+            let loaded = self.index.open(scope).await?;
+            self.add(loaded).await?;
         }
         self.loaded.get_mut(scope).ok_or_else(|| Error::fatal("a shard that was read is not there"))
     }
 
     /// Takes a shard in, having finished what an earlier push left undone.
-    fn add(&mut self, mut loaded: Loaded) -> Result<()> {
-        settle(self.index, &mut loaded, self.scope)?;
+    async fn add(&mut self, mut loaded: Loaded) -> Result<()> {
+        settle(self.index, &mut loaded, self.scope).await?;
         self.known.insert(loaded.shard.scope.clone());
         self.loaded.insert(loaded.shard.scope.clone(), loaded);
         Ok(())

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::body::copy;
+use blake3::Hasher;
+
 use crate::{Change, Error, Host, Result, WrittenFile};
 
 /// Takes every file under a scope for one that was never synced: what the remote lacks is sent, and what it
@@ -31,8 +32,11 @@ fn walk(cache: &Path, folder: &str, changes: &mut Vec<Change>) -> Result<()> {
         if kind.is_dir() {
             walk(cache, &path, changes)?;
         } else if kind.is_file() {
-            let mut file = File::open(entry.path()).map_err(|error| Error::cache(&path, &error))?;
-            let (size, digest) = copy(&mut file, io::sink(), |_| ()).map_err(|error| error.at(&path))?;
+            let mut hasher = Hasher::new();
+            File::open(entry.path())
+                .and_then(|file| hasher.update_reader(file).map(drop))
+                .map_err(|error| Error::cache(&path, &error))?;
+            let (size, digest) = (hasher.count(), hasher.finalize().to_hex().to_string());
             changes.push(Change::Written(WrittenFile { path, size, digest, base: None }));
         }
     }

@@ -159,7 +159,7 @@ fn a_shard_of_a_later_version_asks_for_an_upgrade() {
 fn content_that_the_index_does_not_list_is_never_delivered() {
     let remote = Memory::default();
     let (_one, mut two) = two_repositories(&remote);
-    remote.objects.borrow_mut().insert(STATE.to_owned(), b"bad".to_vec());
+    remote.objects.borrow_mut().insert(STATE.to_owned(), "bad".into());
     assert_eq!(two.pull(&remote, None).unwrap().files, 0);
     let mut reader = Repository::new(Layout::PerScope);
     assert!(matches!(reader.pull(&remote, None), Err(Error::Retry(_))));

@@ -55,12 +55,12 @@ fn at_every_crash<R: Remote>(remote: impl Fn() -> R, atomic_rename: bool, check:
     }
 }
 
-fn sees_old_or_new(remote: &dyn Remote) {
+fn sees_old_or_new(remote: &impl Remote) {
     let seen = fresh(remote);
     assert!(seen == old() || seen == new(), "a reader saw a mix: {seen:#?}");
 }
 
-fn the_same_push_again(remote: &dyn Remote, mut writer: Repository) {
+fn the_same_push_again(remote: &impl Remote, mut writer: Repository) {
     sees_old_or_new(remote);
     writer.push(remote, Some(SCOPE)).unwrap();
     assert_eq!(fresh(remote), new());
@@ -92,7 +92,7 @@ fn the_same_holds_for_a_folder() {
         folders.borrow_mut().push(folder);
         remote
     };
-    at_every_crash(open, true, |remote, writer| the_same_push_again(remote, writer));
+    at_every_crash(open, true, the_same_push_again);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::thread;
 
 use common::{Repository, WEB, fresh, tree};
 use lockkeeper_sdk::folder::Folder;
-use lockkeeper_sdk::{Error, Layout, PutNew, Remote, Swap};
+use lockkeeper_sdk::{Body, Document, DocumentRead, Error, Layout, PutNew, Remote, Swap, Token};
+use pollster::block_on;
 use tempfile::TempDir;
 
 const DOCUMENT: &str = ".lockkeeper/index/data/a/b/.shard";
@@ -18,6 +19,18 @@ fn folder() -> (TempDir, Folder) {
     let root = TempDir::new().unwrap();
     let remote = Folder::open(root.path()).unwrap();
     (root, remote)
+}
+
+fn document(remote: &Folder) -> Option<Document> {
+    match block_on(remote.read_document(DOCUMENT, None)).unwrap() {
+        DocumentRead::Changed(document) => Some(document),
+        DocumentRead::Absent => None,
+        DocumentRead::Unchanged => panic!("no version was named"),
+    }
+}
+
+fn swap(remote: &Folder, expected: Option<&Token>, bytes: &[u8]) -> Swap {
+    block_on(remote.swap_document(DOCUMENT, expected, bytes)).unwrap()
 }
 
 #[test]
@@ -58,12 +71,7 @@ fn of_many_who_create_an_object_one_succeeds() {
     let (root, _) = folder();
     let create = |i: usize| {
         let content = format!("content {i}");
-        let put = Folder::open(root.path()).unwrap().put_new(
-            "data/x",
-            &mut content.as_bytes(),
-            content.len() as u64,
-        );
-        put.unwrap()
+        block_on(Folder::open(root.path()).unwrap().put_new("data/x", Body::of(content))).unwrap()
     };
     let created = thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|i| scope.spawn(move || create(i))).collect();
@@ -84,11 +92,10 @@ fn no_swap_of_a_document_is_lost() {
     let append = |line: String| {
         let remote = Folder::open(root.path()).unwrap();
         loop {
-            let document = remote.read_document(DOCUMENT).unwrap();
             let (mut bytes, token) =
-                document.map_or((Vec::new(), None), |found| (found.bytes, Some(found.token)));
+                document(&remote).map_or((Vec::new(), None), |found| (found.bytes, Some(found.token)));
             bytes.extend_from_slice(line.as_bytes());
-            if let Swap::Swapped(_) = remote.swap_document(DOCUMENT, token.as_ref(), &bytes).unwrap() {
+            if let Swap::Swapped(_) = swap(&remote, token.as_ref(), &bytes) {
                 return;
             }
         }
@@ -98,7 +105,7 @@ fn no_swap_of_a_document_is_lost() {
             scope.spawn(move || (0..ROUNDS).for_each(|round| append(format!("{writer} {round}\n"))));
         }
     });
-    let text = String::from_utf8(remote.read_document(DOCUMENT).unwrap().unwrap().bytes).unwrap();
+    let text = String::from_utf8(document(&remote).unwrap().bytes).unwrap();
     let lines: BTreeSet<_> = text.lines().collect();
     assert_eq!(lines.len(), WRITERS * ROUNDS);
     assert!(fs::read_dir(root.path().join(DOCUMENT)).unwrap().count() < 12);
@@ -109,14 +116,13 @@ fn a_late_swap_does_not_win_however_late_it_is() {
     let (_root, remote) = folder();
     let mut tokens = vec![None];
     for round in 0..30 {
-        let swap =
-            remote.swap_document(DOCUMENT, tokens.last().unwrap().as_ref(), round.to_string().as_bytes());
-        let Swap::Swapped(token) = swap.unwrap() else { panic!("nobody else writes") };
+        let swapped = swap(&remote, tokens.last().unwrap().as_ref(), round.to_string().as_bytes());
+        let Swap::Swapped(token) = swapped else { panic!("nobody else writes") };
         for late in &tokens {
-            assert_eq!(remote.swap_document(DOCUMENT, late.as_ref(), b"late").unwrap(), Swap::Mismatch);
+            assert_eq!(swap(&remote, late.as_ref(), b"late"), Swap::Mismatch);
         }
         tokens.push(Some(token));
-        assert_eq!(remote.read_document(DOCUMENT).unwrap().unwrap().bytes, round.to_string().as_bytes());
+        assert_eq!(document(&remote).unwrap().bytes, round.to_string().as_bytes());
     }
 }
 

@@ -18,7 +18,7 @@ fn what_is_pushed_is_pulled() {
     let report = Repository::with(&files).push(&remote, None).unwrap();
     assert_eq!((report.files, report.bytes), (4, 11));
     assert_eq!(fresh(&remote), files);
-    assert_eq!(remote.objects.borrow()["data/aws-ec2/web/state.json"], b"state");
+    assert_eq!(remote.objects.borrow()["data/aws-ec2/web/state.json"], "state");
 }
 
 #[test]

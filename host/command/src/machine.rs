@@ -1,12 +1,13 @@
 //! What the library needs of this machine and process, read from the environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use etcetera::BaseStrategy;
-use lockkeeper_host::{CancellationToken, Held, LockIdentity, Machine};
+use lockkeeper_host::{CancellationToken, Environment, Held, LockIdentity, Machine};
 
 use crate::ui::Ui;
 
@@ -33,11 +34,41 @@ pub(crate) fn machine(ui: &Ui, stop: CancellationToken, wait: Option<Duration>) 
         compiled: Some(compiled),
         locks,
         wait,
+        environment: Arc::new(ThisProcess),
         events: Arc::new(ui.clone()),
         on_wait: Arc::new(move |wait| waiting.note(&wait.to_string())),
         stop,
         outer: outer()?,
     })
+}
+
+/// The environment of this process. What of it is read is up to `lockkeeper.toml`.
+struct ThisProcess;
+
+impl Environment for ThisProcess {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        etcetera::home_dir().ok()
+    }
+
+    /// The system's, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name in their place.
+    fn authorities(&self) -> Result<Vec<Vec<u8>>, String> {
+        let found = rustls_native_certs::load_native_certs();
+        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+            .into_iter()
+            .find_map(|name| Some((name, std::env::var_os(name).filter(|value| !value.is_empty())?)));
+        match (named, found.errors.first()) {
+            // Somebody chose whom to trust: nobody else is trusted instead.
+            (Some((name, path)), error) if found.certs.is_empty() => {
+                let problem = error.map_or_else(|| "no certificate in it".to_owned(), ToString::to_string);
+                Err(format!("{name} names {}: {problem}", path.to_string_lossy()))
+            }
+            _ => Ok(found.certs.iter().map(|certificate| certificate.to_vec()).collect()),
+        }
+    }
 }
 
 /// The folders for compiled code and for locks.

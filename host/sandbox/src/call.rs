@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::grants::Grants;
 use crate::limits::Limits;
+use crate::network::Network;
+use crate::secret::Secrets;
 
 /// How important a log line of a guest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +36,12 @@ pub trait Events: Send + Sync {
 pub struct Setting {
     /// The values of `[datastore.config]`.
     pub config: Vec<(String, String)>,
+    /// Those of them that are never to be seen: whatever the guest says is rid of them.
+    pub secrets: Secrets,
     /// What the user lets the extension reach.
     pub grants: Grants,
+    /// How its requests are sent; made for the same grants.
+    pub network: Network,
     /// What a call may use.
     pub limits: Limits,
     /// Hears log lines and progress.
@@ -58,6 +64,8 @@ pub struct Pushed {
     pub changes: Arc<[Change]>,
     /// The extension's own folder for this scope.
     pub state: PathBuf,
+    /// The fencing number of the lock that the push is made under, if its store has one.
+    pub fence: Option<u64>,
 }
 
 /// What a push did.

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::trouble::Trouble;
 
 /// Something that a guest asked for and was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,19 @@ pub enum Denial {
     },
 }
 
+impl Denial {
+    /// Changes each text that came from the guest.
+    pub(crate) fn edit(&mut self, edit: impl Fn(&mut String)) {
+        match self {
+            Self::Http { origin: text }
+            | Self::PrivateAddress { host: text, .. }
+            | Self::Name { host: text }
+            | Self::File { path: text, .. } => edit(text),
+            Self::Tcp { .. } => {}
+        }
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,22 +75,43 @@ impl fmt::Display for Denial {
     }
 }
 
-/// The denials of one call, shared between the hooks that find them.
+/// The denials of one call, and the host's own trouble with its requests, shared between the hooks that find them.
 #[derive(Clone, Default)]
-pub(crate) struct Denials(Arc<Mutex<Vec<Denial>>>);
+pub(crate) struct Denials(Arc<Mutex<Found>>);
+
+#[derive(Default)]
+struct Found {
+    denials: Vec<Denial>,
+    troubles: Vec<Trouble>,
+}
 
 /// More than this many are not worth keeping.
 const MOST: usize = 16;
 
 impl Denials {
     pub(crate) fn add(&self, denial: Denial) {
-        let mut denials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let denials = &mut self.lock().denials;
         if denials.len() < MOST && !denials.contains(&denial) {
             denials.push(denial);
         }
     }
 
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        let troubles = &mut self.lock().troubles;
+        if troubles.len() < MOST && !troubles.contains(&trouble) {
+            troubles.push(trouble);
+        }
+    }
+
     pub(crate) fn take(&self) -> Vec<Denial> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.lock().denials)
+    }
+
+    pub(crate) fn take_troubles(&self) -> Vec<Trouble> {
+        std::mem::take(&mut self.lock().troubles)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,6 +60,9 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
+        let mut tls = wasmtime_wasi_tls::p2::LinkOptions::default();
+        tls.tls(true);
+        wasmtime_wasi_tls::p2::add_to_linker(&mut linker, &tls).map_err(failed)?;
         wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut Guest| (&guest.config).into())
             .map_err(failed)?;
         since_v0_1_0::add_to_linker(&mut linker).map_err(failed)?;

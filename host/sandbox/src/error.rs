@@ -5,6 +5,8 @@ use lockkeeper_names::NameError;
 
 use crate::denial::Denial;
 use crate::identity::Identity;
+use crate::secret::Secrets;
+use crate::trouble::Trouble;
 
 /// Why a file is not an extension that this host can run.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +134,18 @@ pub enum CallError {
         /// What it said itself, if anything.
         reported: Option<String>,
     },
+    /// The guest failed since the host could not send its requests as it should.
+    #[error("extension {} {} failed in `{call}`: {}{}", .extension.name, .extension.version, each(.troubles), after_all(.reported))]
+    Hindered {
+        /// The extension.
+        extension: Box<Identity>,
+        /// `push`, `pull` or `capabilities`.
+        call: &'static str,
+        /// What stood in the way, in order.
+        troubles: Vec<Trouble>,
+        /// What the guest said itself, if anything.
+        reported: Option<String>,
+    },
     /// The guest said what went wrong.
     #[error("extension {} {} reported from `{call}`: {error}", .extension.name, .extension.version)]
     Reported {
@@ -141,6 +155,8 @@ pub enum CallError {
         call: &'static str,
         /// What it said.
         error: GuestError,
+        /// What the host knows besides, such as whose credentials were refused.
+        troubles: Vec<Trouble>,
     },
     /// The guest claimed success without accounting for what it was given.
     #[error("extension {} {} claims that `push` succeeded, but accounts for {counted_written} of {written} written and {counted_deleted} of {deleted} deleted files; the push counts as failed", .extension.name, .extension.version)]
@@ -182,6 +198,10 @@ fn denied(denials: &[Denial]) -> String {
     let mut texts: Vec<String> = denials.iter().map(ToString::to_string).collect();
     texts.dedup();
     texts.join("; ")
+}
+
+fn each(troubles: &[Trouble]) -> String {
+    troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn after_all(reported: &Option<String>) -> String {
@@ -231,7 +251,43 @@ pub enum GuestError {
     /// These paths changed in the remote and here since the last sync.
     #[error("changed here and in the remote since the last sync: {}", .0.join(", "))]
     Conflict(Vec<String>),
+    /// The remote was written under this fencing number, which is higher than that of the push.
+    #[error("the lock of this push was lost: the remote was written under the later lock number {0}")]
+    Fenced(u64),
     /// Trying again won't help.
     #[error("{0}")]
     Fatal(Failure),
+}
+
+impl CallError {
+    /// The same error without the secrets that the guest was told.
+    pub(crate) fn without(mut self, secrets: &Secrets) -> Self {
+        let hide = |text: &mut String| secrets.hide_string(text);
+        match &mut self {
+            Self::Trapped { cause, host_call, backtrace, .. } => {
+                hide(cause);
+                host_call.iter_mut().for_each(hide);
+                hide(backtrace);
+            }
+            Self::Denied { denials, reported, .. } => {
+                denials.iter_mut().for_each(|denial| denial.edit(hide));
+                reported.iter_mut().for_each(hide);
+            }
+            Self::Hindered { reported, .. } => reported.iter_mut().for_each(hide),
+            Self::Reported { error, .. } => match error {
+                GuestError::Retry(failure)
+                | GuestError::Reauthenticate(failure)
+                | GuestError::Config(failure)
+                | GuestError::Fatal(failure) => {
+                    hide(&mut failure.message);
+                    failure.path.iter_mut().for_each(hide);
+                    failure.request_id.iter_mut().for_each(hide);
+                }
+                GuestError::Conflict(paths) => paths.iter_mut().for_each(hide),
+            },
+            Self::Setup { problem, .. } => hide(problem),
+            Self::Limit { .. } | Self::Unaccounted { .. } | Self::Stopped { .. } => {}
+        }
+        self
+    }
 }

@@ -11,8 +11,9 @@ use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
 use crate::identity::Identity;
-use crate::since_v0_1_0::{Answer, Linked};
+use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
+use crate::trouble::Trouble;
 
 /// How long a guest that was asked to stop may take to clean up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -96,7 +97,7 @@ impl Extension {
         let scope = pushed.scope.as_ref().map(ToString::to_string);
         let report = self
             .call("push", guest, &denials, async |store| {
-                self.linked.push(store, scope, written, deleted).await
+                self.linked.push(store, Options { scope, written, deleted, fence: pushed.fence }).await
             })
             .await?;
         let counted_written = report.files.saturating_add(report.unchanged);
@@ -120,8 +121,20 @@ impl Extension {
         self.call("pull", guest, &denials, async |store| self.linked.pull(store, scope).await).await
     }
 
-    /// Runs one call in a fresh store, within its limits, until it ends, is asked to stop, or runs out of time.
+    /// Runs one call, and keeps what the guest was told in confidence out of its failure.
     async fn call<T>(
+        &self,
+        name: &'static str,
+        guest: Guest,
+        denials: &Denials,
+        run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
+    ) -> Result<T, CallError> {
+        let secrets = guest.setting.secrets.clone();
+        self.bounded(name, guest, denials, run).await.map_err(|error| error.without(&secrets))
+    }
+
+    /// Runs one call in a fresh store, within its limits, until it ends, is asked to stop, or runs out of time.
+    async fn bounded<T>(
         &self,
         name: &'static str,
         guest: Guest,
@@ -148,17 +161,26 @@ impl Extension {
             }
             () = stopped => return Err(CallError::Stopped { extension: self.boxed(), call: name }),
         };
-        let denials = denials.take();
+        let (denials, troubles) = (denials.take(), denials.take_troubles());
+        // What the remote itself said is the guest's to report.
+        let (verdicts, troubles): (Vec<_>, Vec<_>) = troubles.into_iter().partition(Trouble::is_verdict);
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(GuestError::Conflict(paths))) => Err(CallError::Reported {
+            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => Err(CallError::Reported {
                 extension: self.boxed(),
                 call: name,
-                error: GuestError::Conflict(paths),
+                error,
+                troubles: verdicts,
             }),
-            Ok(Err(error)) if denials.is_empty() => {
-                Err(CallError::Reported { extension: self.boxed(), call: name, error })
+            Ok(Err(error)) if denials.is_empty() && troubles.is_empty() => {
+                Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
             }
+            Ok(Err(error)) if denials.is_empty() => Err(CallError::Hindered {
+                extension: self.boxed(),
+                call: name,
+                troubles,
+                reported: Some(error.to_string()),
+            }),
             Ok(Err(error)) => Err(CallError::Denied {
                 extension: self.boxed(),
                 call: name,
@@ -173,18 +195,18 @@ impl Extension {
                 let instances = || LimitHit { option: "instances", limit: limits.instances.to_string() };
                 let hit = store.data_mut().limiter.hit.take();
                 let hit = hit.or_else(|| overflow.then(stack)).or_else(|| crowded.then(instances));
-                Err(self.trapped(name, &error, hit, denials, host_calls.last()))
+                Err(self.trapped(name, &error, hit, (denials, troubles), host_calls.last()))
             }
         }
     }
 
-    /// Says why the runtime ended the call: a limit first, then a denial, else the trap itself.
+    /// Says why the runtime ended the call: a limit first, then what the host refused or could not do, else the trap itself.
     fn trapped(
         &self,
         call: &'static str,
         error: &wasmtime::Error,
         hit: Option<LimitHit>,
-        denials: Vec<crate::Denial>,
+        (denials, troubles): (Vec<crate::Denial>, Vec<Trouble>),
         host_call: Option<String>,
     ) -> CallError {
         if let Some(hit) = error.downcast_ref::<LimitHit>().cloned().or(hit) {
@@ -193,6 +215,9 @@ impl Extension {
         let cause = error.root_cause().to_string();
         if !denials.is_empty() {
             return CallError::Denied { extension: self.boxed(), call, denials, reported: Some(cause) };
+        }
+        if !troubles.is_empty() {
+            return CallError::Hindered { extension: self.boxed(), call, troubles, reported: Some(cause) };
         }
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
         CallError::Trapped { extension: self.boxed(), call, cause, host_call, backtrace }

@@ -143,6 +143,16 @@ impl HttpOrigin {
         };
         Some(Self { tls, host: Host::parse(authority.host())?, port })
     }
+
+    /// The host's name or address.
+    pub(crate) fn host(&self) -> String {
+        self.host.to_string()
+    }
+
+    /// Whether connections to it are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls
+    }
 }
 
 impl fmt::Display for HttpOrigin {

@@ -11,13 +11,15 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, WasiTlsCtxView, WasiTlsView};
 
 use crate::call::{LogLevel, Pulled, Pushed, Setting};
 use crate::denial::Denials;
 use crate::grants::FolderAccess;
 use crate::limits::Limiter;
-use crate::network::{Requests, allows_socket};
+use crate::network::{Requests, Tls, allows_socket};
 use crate::output::{Budget, Output};
+use crate::quiet::Quiet;
 
 /// What the host's own interface works on, by direction.
 pub(crate) enum Work {
@@ -31,6 +33,7 @@ pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     requests: Requests,
+    tls: WasiTlsCtx,
     table: ResourceTable,
     pub(crate) config: WasiConfigVariables,
     pub(crate) limiter: Limiter,
@@ -109,10 +112,14 @@ impl Guest {
             Mount::new(&grant.host, &grant.guest, perms)
         }));
 
+        let mut setting = setting.clone();
+        setting.events = Arc::new(Quiet::new(setting.events, setting.secrets.clone()));
         let output = Budget::new("output", setting.limits.output);
+        let stream =
+            |level, output| Output::new(level, setting.events.clone(), output, setting.secrets.clone());
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(Output::new(LogLevel::Info, setting.events.clone(), output.clone()));
-        wasi.stderr(Output::new(LogLevel::Warn, setting.events.clone(), output));
+        wasi.stdout(stream(LogLevel::Info, output.clone()));
+        wasi.stderr(stream(LogLevel::Warn, output));
         for mount in mounts {
             mount.open(&mut wasi)?;
         }
@@ -129,12 +136,13 @@ impl Guest {
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            requests: Requests::new(grants, denials.clone()),
+            requests: Requests::new(grants, denials.clone(), setting.network.clone()),
+            tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
             table: ResourceTable::new(),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
             log: Budget::new("log", setting.limits.log),
-            setting: setting.clone(),
+            setting,
             work,
         })
     }
@@ -190,5 +198,11 @@ impl WasiView for Guest {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.requests }
+    }
+}
+
+impl WasiTlsView for Guest {
+    fn tls(&mut self) -> WasiTlsCtxView<'_> {
+        WasiTlsCtxView { ctx: &mut self.tls, table: &mut self.table }
     }
 }

@@ -9,6 +9,7 @@
 //! Errors: [`ComponentError`] if the file is no extension that this host can run, [`CallError`] if a call
 //! failed. A guest can make its call fail, and nothing more: it can't panic, exhaust or hang the host.
 
+mod auth;
 mod call;
 mod denial;
 mod engine;
@@ -20,9 +21,13 @@ mod identity;
 mod limits;
 mod network;
 mod output;
+mod quiet;
+mod secret;
 mod since_v0_1_0;
 mod trace;
+mod trouble;
 
+pub use auth::Scheme;
 pub use call::{Events, LogLevel, PullReport, Pulled, PushReport, Pushed, Setting};
 pub use denial::Denial;
 pub use engine::{Sandbox, StartTimes};
@@ -31,3 +36,6 @@ pub use extension::{Declared, Extension};
 pub use grants::{FolderAccess, FolderGrant, GrantError, Grants, HttpOrigin, TcpTarget};
 pub use identity::{ComponentDigest, Identity, inspect};
 pub use limits::{Bytes, Limits};
+pub use network::Network;
+pub use secret::{Environment, NoEnvironment, Secret, SecretError, SecretSource, Secrets};
+pub use trouble::Trouble;

@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 use crate::call::{Events, LogLevel};
 use crate::error::LimitHit;
 use crate::limits::Bytes;
+use crate::secret::Secrets;
 
 /// Counts down what may still be written.
 #[derive(Clone)]
@@ -43,14 +44,15 @@ pub(crate) struct Output {
     events: Arc<dyn Events>,
     budget: Budget,
     line: Arc<Mutex<Vec<u8>>>,
+    secrets: Secrets,
 }
 
 /// A line longer than this is passed on in pieces.
 const LONGEST_LINE: usize = 8 * 1024;
 
 impl Output {
-    pub(crate) fn new(level: LogLevel, events: Arc<dyn Events>, budget: Budget) -> Self {
-        Self { level, events, budget, line: Arc::default() }
+    pub(crate) fn new(level: LogLevel, events: Arc<dyn Events>, budget: Budget, secrets: Secrets) -> Self {
+        Self { level, events, budget, line: Arc::default(), secrets }
     }
 
     fn accept(&self, bytes: &[u8]) {
@@ -59,9 +61,14 @@ impl Output {
             if byte != b'\n' {
                 line.push(byte);
             }
-            if byte == b'\n' || line.len() >= LONGEST_LINE {
+            if byte == b'\n' {
                 self.events.log(self.level, &String::from_utf8_lossy(&line));
                 line.clear();
+            } else if line.len() >= LONGEST_LINE.saturating_add(self.secrets.longest()) {
+                // What may be the beginning of a secret is kept for the next piece.
+                self.secrets.blot(&mut line);
+                let piece: Vec<u8> = line.drain(..LONGEST_LINE).collect();
+                self.events.log(self.level, &String::from_utf8_lossy(&piece));
             }
         }
     }

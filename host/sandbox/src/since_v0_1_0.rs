@@ -56,6 +56,14 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 
+/// What a push is asked to do.
+pub(crate) struct Options {
+    pub(crate) scope: Option<String>,
+    pub(crate) written: u64,
+    pub(crate) deleted: u64,
+    pub(crate) fence: Option<u64>,
+}
+
 /// What a call came to, as far as the guest says.
 pub(crate) type Answer<T> = wasmtime::Result<Result<T, GuestError>>;
 
@@ -80,15 +88,11 @@ impl Linked {
         self.sync.instantiate_async(store).await.map(drop)
     }
 
-    pub(crate) async fn push(
-        &self,
-        store: &mut Store<Guest>,
-        scope: Option<String>,
-        written: u64,
-        deleted: u64,
-    ) -> Answer<PushReport> {
+    pub(crate) async fn push(&self, store: &mut Store<Guest>, options: Options) -> Answer<PushReport> {
         let instance = self.sync.instantiate_async(&mut *store).await?;
-        let options = exported::PushOptions { scope, changes: Some(types::ChangeCount { written, deleted }) };
+        let Options { scope, written, deleted, fence } = options;
+        let changes = Some(types::ChangeCount { written, deleted });
+        let options = exported::PushOptions { scope, changes, fence };
         let answer = instance.lockkeeper_datastore_sync().call_push(&mut *store, &options).await?;
         let limit = store.data().setting.limits.output;
         Ok(match answer {
@@ -142,6 +146,7 @@ fn guest_error(error: types::Error, limit: crate::Bytes) -> wasmtime::Result<Gue
             within(paths.iter(), crate::Bytes(limit.0.saturating_mul(64)))?;
             GuestError::Conflict(paths)
         }
+        types::Error::Fenced(fence) => GuestError::Fenced(fence),
     })
 }
 

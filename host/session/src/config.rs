@@ -1,12 +1,20 @@
 //! `lockkeeper.toml`: read once, checked once, with the line and key named in each error.
 
+mod auth;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use lockkeeper_names::{ExtensionName, Root};
-use lockkeeper_sandbox::{Bytes, FolderAccess, FolderGrant, Grants, HttpOrigin, Limits, TcpTarget};
+use lockkeeper_sandbox::{
+    Bytes, Environment, FolderAccess, FolderGrant, Grants, HttpOrigin, Limits, Scheme, Secret, SecretError,
+    Secrets, TcpTarget,
+};
 use serde::Deserialize;
+
+use self::auth::AuthConfig;
+pub use self::auth::SecretConfig;
 
 /// What is wrong with a `lockkeeper.toml`.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +40,16 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, the key and what is wrong there.
         problem: String,
+    },
+    /// A secret that it names can't be had.
+    #[error("{}: `{key}` in [datastore.config]: {source}", .path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Why not.
+        source: SecretError,
     },
 }
 
@@ -61,9 +79,12 @@ pub struct RepositoryConfig {
 pub struct DatastoreConfig {
     /// The extension's name.
     pub extension: ExtensionName,
-    /// Handed to the extension as it is.
+    /// Handed to the extension as it is, secrets as their text.
     #[serde(default)]
     pub config: BTreeMap<String, Value>,
+    /// How requests to granted origins are authenticated.
+    #[serde(default)]
+    auth: AuthConfig,
     /// What the extension may reach.
     #[serde(default)]
     grants: GrantsConfig,
@@ -72,9 +93,12 @@ pub struct DatastoreConfig {
     limits: LimitsConfig,
 }
 
-/// A value for the extension: text, a number or a truth value; the extension gets its text.
+/// A value for the extension: text, a number, a truth value, or a secret; the extension gets its text.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "a text, a number, true or false")]
+#[serde(
+    untagged,
+    expecting = "a text, a number, true, false, or a secret: { env = \"NAME\" } or { file = \"PATH\" }"
+)]
 pub enum Value {
     /// Text.
     Text(String),
@@ -84,15 +108,19 @@ pub enum Value {
     Float(f64),
     /// A truth value.
     Truth(bool),
+    /// Something to read elsewhere, and never to be shown.
+    Secret(SecretConfig),
 }
 
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Value {
+    /// The text, unless it is a secret.
+    pub fn plain(&self) -> Option<String> {
         match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Integer(number) => write!(f, "{number}"),
-            Self::Float(number) => write!(f, "{number}"),
-            Self::Truth(truth) => write!(f, "{truth}"),
+            Self::Text(text) => Some(text.clone()),
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Float(number) => Some(number.to_string()),
+            Self::Truth(truth) => Some(truth.to_string()),
+            Self::Secret(_) => None,
         }
     }
 }
@@ -197,6 +225,19 @@ impl std::str::FromStr for Seconds {
     }
 }
 
+/// A path without `.` and `..`, as far as its text tells.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => _ = plain.pop(),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 fn default_registry() -> PathBuf {
     "extensions".into()
 }
@@ -225,8 +266,64 @@ impl RepositoryConfig {
         if config.roots.is_empty() {
             return Err(invalid("`roots` names no folder, so there is nothing to sync".to_owned()));
         }
-        config.grants(Path::new("")).map_err(invalid)?;
+        let grants = config.grants(Path::new("")).map_err(invalid)?;
+        if let Err((place, problem)) = config.datastore.auth.check(&grants.http) {
+            let line = text.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1;
+            return Err(invalid(format!("line {line}: [datastore.auth] {problem}")));
+        }
+        let repository = path.parent().unwrap_or(Path::new(""));
+        if let Some(file) = config.synced_secret(repository) {
+            return Err(invalid(format!(
+                "the secret in `{}` would be synced to the remote, since it lies below one of the `roots`; keep it elsewhere",
+                file.display()
+            )));
+        }
         Ok(config)
+    }
+
+    /// A file with a secret that lies where everything is synced.
+    fn synced_secret(&self, repository: &Path) -> Option<&Path> {
+        let values = self.datastore.config.values().filter_map(|value| match value {
+            Value::Secret(secret) => secret.file(),
+            _ => None,
+        });
+        let place = |path: &Path| lexical(&repository.join(path));
+        let roots: Vec<_> = self.roots.iter().map(|root| place(&self.cache.join(root.to_string()))).collect();
+        let mut files = values.chain(self.datastore.auth.files());
+        files.find(|file| roots.iter().any(|root| place(file).starts_with(root)))
+    }
+
+    /// How requests to granted origins are authenticated, with files relative to the repository made absolute.
+    pub fn auth(&self, repository: &Path) -> Vec<(HttpOrigin, Scheme)> {
+        self.datastore.auth.bindings(repository)
+    }
+
+    /// The values for the extension, and those of them that are secret.
+    pub fn values(
+        &self,
+        repository: &Path,
+        environment: &dyn Environment,
+    ) -> Result<(Vec<(String, String)>, Secrets), ConfigError> {
+        let (mut values, mut secrets) = (Vec::new(), Vec::<Secret>::new());
+        for (key, value) in &self.datastore.config {
+            let text = match value {
+                Value::Secret(secret) => {
+                    let secret = secret.within(repository).read(environment).map_err(|source| {
+                        ConfigError::Secret {
+                            path: repository.join(crate::CONFIG_FILE),
+                            key: key.clone(),
+                            source,
+                        }
+                    })?;
+                    let text = secret.reveal().to_owned();
+                    secrets.push(secret);
+                    text
+                }
+                value => value.plain().unwrap_or_default(),
+            };
+            values.push((key.clone(), text));
+        }
+        Ok((values, Secrets::new(&secrets)))
     }
 
     /// The grants, with folders relative to the repository made absolute.
@@ -270,6 +367,8 @@ impl RepositoryConfig {
 
 #[cfg(test)]
 mod tests {
+    use lockkeeper_sandbox::{NoEnvironment, SecretSource};
+
     use super::*;
 
     fn read(text: &str) -> Result<RepositoryConfig, String> {
@@ -316,18 +415,104 @@ mod tests {
         assert_eq!(config.grants(Path::new("/repo")).unwrap().folders[0].host, Path::new("/repo/../remote"));
         assert_eq!(config.limits().memory, Bytes(64 << 20));
         assert_eq!(config.locks.wait(), Duration::from_secs(5));
-        assert_eq!(config.datastore.config["depth"].to_string(), "3");
+        assert_eq!(config.datastore.config["depth"].plain().unwrap(), "3");
+    }
+
+    #[test]
+    fn schemes_and_secrets_can_be_said() {
+        let config = read(
+            r#"
+            [datastore]
+            extension = "@lockkeeper/plain"
+            [datastore.config]
+            password = { env = "PASSWORD" }
+            token = { file = "secrets/token" }
+            [datastore.grants]
+            http = ["https://a", "https://b", "https://c", "https://d"]
+            [datastore.auth]
+            "https://a:443" = { scheme = "aws-sigv4", region = "auto", service = "s3", profile = "work" }
+            "https://b" = { scheme = "google" }
+            "https://c" = { scheme = "bearer", env = "TOKEN" }
+            "https://d" = { scheme = "basic", user = "me", file = "secrets/password" }
+            "#,
+        )
+        .unwrap();
+        let auth = config.auth(Path::new("/repo"));
+        let (origins, schemes): (Vec<_>, Vec<_>) = auth.into_iter().unzip();
+        assert_eq!(origins, config.grants(Path::new("")).unwrap().http);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            schemes,
+            [
+                Scheme::AwsSigV4 { region: some("auto"), service: some("s3"), profile: some("work") },
+                Scheme::Google,
+                Scheme::Bearer { token: SecretSource::Variable("TOKEN".to_owned()) },
+                Scheme::Basic {
+                    user: "me".to_owned(),
+                    password: SecretSource::File("/repo/secrets/password".into())
+                },
+            ]
+        );
+        let error = config.values(Path::new("/repo"), &NoEnvironment).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "/repo/lockkeeper.toml: `password` in [datastore.config]: environment variable PASSWORD is not set"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_not_kept_where_everything_is_synced() {
+        for file in ["data/kind/one/key", "./other/../data/key"] {
+            for table in [
+                "[datastore.config]\nkey = ",
+                "[datastore.grants]\nhttp = [\"https://a\"]\n[datastore.auth]\n\"https://a\" = ",
+            ] {
+                let scheme = if table.contains("auth") { "scheme = \"bearer\", " } else { "" };
+                let text =
+                    format!("[datastore]\nextension = \"@a/b\"\n{table}{{ {scheme}file = \"{file}\" }}\n");
+                assert!(read(&text).unwrap_err().contains("would be synced"), "{text}");
+                assert!(read(&text.replace("data/", "data-2/")).is_ok(), "{text}");
+            }
+        }
     }
 
     #[test]
     fn each_mistake_is_named_with_its_line_and_key() {
         let datastore = "[datastore]\nextension = \"@lockkeeper/plain\"\n";
+        let auth = |line: &str| {
+            format!("{datastore}[datastore.grants]\nhttp = [\"https://a\"]\n[datastore.auth]\n{line}\n")
+        };
         for (text, line, key) in [
             ("roots = [\".ssh\"]\n[datastore]\nextension = \"@a/b\"\n".to_owned(), "line 1", ".ssh"),
             ("[datastore]\nextension = \"plain\"\n".to_owned(), "line 2", "@collective/name"),
             (format!("{datastore}colour = 1\n"), "line 3", "colour"),
             (format!("{datastore}[datastore.config]\nroot = []\n"), "line 4", "a text"),
             (format!("{datastore}[datastore.grants]\nhttp = [\"example.org\"]\n"), "line 4", "example.org"),
+            (auth("\"https://b\" = { scheme = \"google\" }"), "line 6", "http = [\"https://b\"]"),
+            (auth("\"a\" = { scheme = \"google\" }"), "line 6", "`a` is not an origin"),
+            (auth("\"https://a\" = { scheme = \"magic\" }"), "line 6", "magic"),
+            (
+                auth("\"https://a\" = { scheme = \"google\", region = \"x\" }"),
+                "line 6",
+                "`google` takes no `region`",
+            ),
+            (auth("\"https://a\" = { scheme = \"bearer\" }"), "line 6", "`env`"),
+            (
+                auth("\"https://a\" = { scheme = \"bearer\", env = \"A\", file = \"b\" }"),
+                "line 6",
+                "one of the two",
+            ),
+            (auth("\"https://a\" = { scheme = \"basic\", env = \"A\" }"), "line 6", "needs a `user`"),
+            (
+                auth("\"https://a\" = { scheme = \"google\" }\n\"https://a:443\" = { scheme = \"google\" }"),
+                "line 7",
+                "` twice",
+            ),
+            (
+                format!("{datastore}[datastore.config]\nkey = {{ env = \"A\", colour = 1 }}\n"),
+                "line 4",
+                "a secret",
+            ),
             (format!("{datastore}[datastore.limits]\nmemory = \"lots\"\n"), "line 4", "lots"),
             (format!("{datastore}[locks]\nstore = \"paper\"\n"), "line 4", "paper"),
             (format!("{datastore}[locks]\nwait = \"soon\"\n"), "line 4", "soon"),

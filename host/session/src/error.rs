@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use lockkeeper_changes::{CacheError, PullError};
 use lockkeeper_locks::LockError;
 use lockkeeper_names::{CachePath, ModelId};
-use lockkeeper_sandbox::{CallError, ComponentError, GuestError};
+use lockkeeper_sandbox::{CallError, ComponentError, GuestError, Trouble};
 
 use crate::config::ConfigError;
 use crate::registry::RegistryError;
@@ -158,7 +158,7 @@ impl Error {
                 CallError::Reported { .. } => ErrorKind::Reported,
                 CallError::Unaccounted { .. } => ErrorKind::NotConformant,
                 CallError::Stopped { .. } => ErrorKind::Interrupted,
-                CallError::Setup { .. } => ErrorKind::Config,
+                CallError::Setup { .. } | CallError::Hindered { .. } => ErrorKind::Config,
             },
             Self::Conflict { .. } | Self::Unsettled { .. } | Self::Stray { .. } => ErrorKind::Conflict,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
@@ -189,6 +189,11 @@ impl Error {
                 "see `lockkeeper status`; a full `lockkeeper push` takes them along".to_owned()
             }
             Self::Unsettled { .. } => "pull again when nothing else writes to the cache".to_owned(),
+            Self::Call(CallError::Hindered { troubles, .. } | CallError::Reported { troubles, .. })
+                if !troubles.is_empty() =>
+            {
+                advice(troubles)
+            }
             Self::Call(
                 CallError::Reported { error: GuestError::Retry(_), .. } | CallError::Stopped { .. },
             )
@@ -227,6 +232,17 @@ impl Error {
             PullError::Cache(source) => Self::Cache { path: cache.to_owned(), source },
         }
     }
+}
+
+/// What to do about trouble with a remote; what the guest reports leaves out whose credentials they were.
+fn advice(troubles: &[Trouble]) -> String {
+    let each = troubles.iter().map(|trouble| match trouble {
+        Trouble::Refused { .. } => format!("{trouble}; {}", trouble.remedy()),
+        other => other.remedy(),
+    });
+    let mut each: Vec<String> = each.collect();
+    each.dedup();
+    each.join("; ")
 }
 
 /// The causes of an error, as far as its own text leaves them out.

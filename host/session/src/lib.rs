@@ -17,7 +17,7 @@ mod repository;
 mod session;
 mod status;
 
-pub use config::{ConfigError, DatastoreConfig, LocksConfig, RepositoryConfig};
+pub use config::{ConfigError, DatastoreConfig, LocksConfig, RepositoryConfig, SecretConfig, Value};
 pub use error::{Error, ErrorKind};
 pub use lockkeeper_changes::{Change, DamagedRecord, OnConflict, Skipped};
 pub use lockkeeper_locks::{
@@ -26,8 +26,8 @@ pub use lockkeeper_locks::{
 pub use lockkeeper_names::{CachePath, Digest, ExtensionName, ModelId, NameError, Root, Scope};
 pub use lockkeeper_policy::{Capabilities, Reach};
 pub use lockkeeper_sandbox::{
-    CallError, ComponentDigest, ComponentError, Declared, Events, Extension, GuestError, Identity, Limits,
-    LogLevel, Sandbox, StartTimes,
+    CallError, ComponentDigest, ComponentError, Declared, Environment, Events, Extension, GuestError,
+    Identity, Limits, LogLevel, Sandbox, StartTimes,
 };
 pub use pins::{Pin, Pins};
 pub use registry::{Listed, Registry, RegistryError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockkeeper_changes::Cache;
 use lockkeeper_locks::{FileLocks, Identity as LockIdentity, LockStore, Waiting};
 use lockkeeper_names::Digest;
-use lockkeeper_sandbox::{Events, Grants, Limits};
+use lockkeeper_sandbox::{Environment, Events, Grants, Limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, RepositoryConfig, StoreKind};
@@ -31,6 +31,8 @@ pub struct Machine {
     pub locks: PathBuf,
     /// How long to wait for a lock, if not as long as the repository says.
     pub wait: Option<Duration>,
+    /// Where secrets and credentials come from.
+    pub environment: Arc<dyn Environment>,
     /// Hears what extensions say.
     pub events: Arc<dyn Events>,
     /// Hears of long waits for locks.
@@ -122,7 +124,10 @@ impl Repository {
         let datastore = &self.config.datastore;
         let mut text = format!("{}\n", datastore.extension);
         for (key, value) in &datastore.config {
-            text.push_str(&format!("{key:?}={:?}\n", value.to_string()));
+            // A secret that is changed is another way in to the same remote.
+            if let Some(value) = value.plain() {
+                text.push_str(&format!("{key:?}={value:?}\n"));
+            }
         }
         for folder in self.config.grants(&self.folder).unwrap_or_default().folders {
             let host = folder.host.canonicalize().unwrap_or(folder.host);

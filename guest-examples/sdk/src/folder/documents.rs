@@ -1,7 +1,7 @@
 //! Documents with compare-and-swap, made of hard links.
 //!
 //! A document is a folder of numbered generations, `00000001.json`, `00000002.json` and so on. The highest one is its
-//! content, its number the token. To swap from generation N is to link a complete file as N + 1, which only one
+//! content, its number with a hash of that the token: a folder that was emptied and filled anew counts from 1 again. To swap from generation N is to link a complete file as N + 1, which only one
 //! of several writers can do.
 //!
 //! Why two writers can't both win. A generation is removed only by someone who has seen a higher one, so the
@@ -15,32 +15,48 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{Folder, absent, failed};
-use crate::{Document, Error, Result, Swap, Token};
+use crate::{Body, Document, DocumentRead, Error, Result, Swap, Token};
 
 /// How many generations below the newest one are kept.
 const KEPT: u64 = 8;
 /// How often a reader looks again because the file that it was about to open is gone.
 const ATTEMPTS: u32 = 16;
 
-pub(super) fn read(folder: &Path) -> io::Result<Option<Document>> {
+pub(super) fn read(folder: &Path, known: Option<&Token>) -> io::Result<DocumentRead> {
     for _ in 0..ATTEMPTS {
-        let Some(newest) = generations(folder)?.into_iter().max() else { return Ok(None) };
+        let Some(newest) = generations(folder)?.into_iter().max() else { return Ok(DocumentRead::Absent) };
         match fs::read(file(folder, newest)) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            result => return Ok(Some(Document { bytes: result?, token: Token(newest.to_string()) })),
+            result => {
+                let bytes = result?;
+                let token = token(newest, &bytes);
+                return Ok(match known {
+                    Some(known) if *known == token => DocumentRead::Unchanged,
+                    _ => DocumentRead::Changed(Document { bytes, token }),
+                });
+            }
         }
     }
     Err(ErrorKind::ResourceBusy.into())
 }
 
 pub(super) fn swap(remote: &Folder, key: &str, expected: Option<&Token>, bytes: &[u8]) -> Result<Swap> {
+    let folder = remote.file(key);
     let expected = match expected {
-        Some(token) => token.0.parse().map_err(|_| Error::fatal("not a token of this remote").at(key))?,
+        Some(expected) => {
+            let generation =
+                generation(expected).ok_or_else(|| Error::fatal("not a token of this remote").at(key))?;
+            match fs::read(file(&folder, generation)) {
+                Ok(bytes) if token(generation, &bytes) == *expected => generation,
+                Ok(_) => return Ok(Swap::Mismatch),
+                Err(error) if absent(&error) => return Ok(Swap::Mismatch),
+                Err(error) => return Err(failed("read", key, &error)),
+            }
+        }
         None => 0,
     };
     let own = expected + 1;
-    let folder = remote.file(key);
-    let temporary = remote.write_temporary(key, &mut &*bytes, bytes.len() as u64)?;
+    let temporary = remote.write_temporary(key, Body::of(bytes.to_vec()))?;
     let linked = remote.place(&format!("{key}/{}", name(own)), |target| fs::hard_link(&temporary.0, target));
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Swap::Mismatch),
@@ -55,7 +71,16 @@ pub(super) fn swap(remote: &Folder, key: &str, expected: Option<&Token>, bytes: 
     for old in found.into_iter().filter(|generation| generation + KEPT < own) {
         let _ = fs::remove_file(file(&folder, old));
     }
-    Ok(Swap::Swapped(Token(own.to_string())))
+    Ok(Swap::Swapped(token(own, bytes)))
+}
+
+fn token(generation: u64, bytes: &[u8]) -> Token {
+    let digest = blake3::hash(bytes).to_hex();
+    Token(format!("{generation}-{}", digest.get(..32).unwrap_or_default()))
+}
+
+fn generation(token: &Token) -> Option<u64> {
+    token.0.split_once('-')?.0.parse().ok()
 }
 
 /// Lists the generations of a document; none if there is no such document.

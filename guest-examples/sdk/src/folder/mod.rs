@@ -4,12 +4,16 @@ mod documents;
 mod listing;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use futures_util::stream::{self, LocalBoxStream};
 
 use crate::body::BUFFER;
 use crate::path::OWN;
-use crate::{Document, Error, PutNew, Remote, Result, Swap, Token};
+use crate::shard::Entry;
+use crate::{Body, DocumentRead, Error, Listed, Object, PutNew, Remote, Result, Stored, Swap, Token};
 
 /// How often a write is tried again because its folder was pruned meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -37,19 +41,21 @@ impl Folder {
     }
 
     /// Writes a file under a name of its own, where nobody looks for it.
-    fn write_temporary(&self, key: &str, body: &mut dyn Read, size: u64) -> Result<Temporary> {
+    fn write_temporary(&self, key: &str, mut body: Body) -> Result<Temporary> {
         let folder = self.root.join(OWN).join("tmp");
         let mut write = || {
             fs::create_dir_all(&folder)?;
             let name = getrandom::u64().map_err(io::Error::other)?;
             let temporary = Temporary(folder.join(format!("{name:016x}")));
-            let file = OpenOptions::new().write(true).create_new(true).open(&temporary.0)?;
-            let mut file = BufWriter::with_capacity(BUFFER, file);
-            if io::copy(body, &mut file)? != size {
-                return Err(ErrorKind::UnexpectedEof.into());
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary.0)?;
+            loop {
+                let piece = body.read(BUFFER)?;
+                if piece.is_empty() {
+                    break;
+                }
+                file.write_all(&piece)?;
             }
-            file.flush()?;
-            file.get_ref().sync_all()?;
+            file.sync_all()?;
             Ok(temporary)
         };
         write().map_err(|error| failed("write", key, &error))
@@ -75,27 +81,27 @@ impl Folder {
 }
 
 impl Remote for Folder {
-    fn get(&self, key: &str) -> Result<Option<Box<dyn Read + '_>>> {
+    async fn get(&self, key: &str) -> Result<Option<Object<'_>>> {
         match File::open(self.file(key)) {
             // A folder is no object, and below a file there is none.
             Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_dir()) => Ok(None),
-            Ok(file) => Ok(Some(Box::new(file))),
+            Ok(file) => Ok(Some(pieces(file))),
             Err(error) if absent(&error) || error.kind() == ErrorKind::IsADirectory => Ok(None),
             Err(error) => Err(failed("read", key, &error)),
         }
     }
 
-    fn put(&self, key: &str, body: &mut dyn Read, size: u64) -> Result<()> {
-        let temporary = self.write_temporary(key, body, size)?;
+    async fn put(&self, key: &str, body: Body) -> Result<()> {
+        let temporary = self.write_temporary(key, body)?;
         self.place(key, |target| fs::rename(&temporary.0, target))
             .map_err(|error| failed("write", key, &error))
     }
 
-    fn put_new(&self, key: &str, body: &mut dyn Read, size: u64) -> Result<PutNew> {
+    async fn put_new(&self, key: &str, body: Body) -> Result<PutNew> {
         if fs::symlink_metadata(self.file(key)).is_ok() {
             return Ok(PutNew::Exists);
         }
-        let temporary = self.write_temporary(key, body, size)?;
+        let temporary = self.write_temporary(key, body)?;
         match self.place(key, |target| fs::hard_link(&temporary.0, target)) {
             Ok(()) => Ok(PutNew::Created),
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
@@ -105,7 +111,7 @@ impl Remote for Folder {
         }
     }
 
-    fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<()> {
         match fs::remove_file(self.file(key)) {
             Ok(()) => {}
             Err(error) if absent(&error) => {}
@@ -123,7 +129,7 @@ impl Remote for Folder {
         Ok(())
     }
 
-    fn rename(&self, from: &str, to: &str, _: u64) -> Result<bool> {
+    async fn rename(&self, from: &str, to: &str, _: &Entry) -> Result<bool> {
         let source = self.file(from);
         match self.place(to, |target| fs::rename(&source, target)) {
             Ok(()) => Ok(true),
@@ -132,17 +138,39 @@ impl Remote for Folder {
         }
     }
 
-    fn read_document(&self, key: &str) -> Result<Option<Document>> {
-        documents::read(&self.file(key)).map_err(|error| failed("read", key, &error))
+    async fn read_document(&self, key: &str, known: Option<&Token>) -> Result<DocumentRead> {
+        documents::read(&self.file(key), known).map_err(|error| failed("read", key, &error))
     }
 
-    fn swap_document(&self, key: &str, expected: Option<&Token>, bytes: &[u8]) -> Result<Swap> {
+    async fn swap_document(&self, key: &str, expected: Option<&Token>, bytes: &[u8]) -> Result<Swap> {
         documents::swap(self, key, expected, bytes)
     }
 
-    fn list_documents(&self, prefix: &str) -> Result<Box<dyn Iterator<Item = Result<String>> + '_>> {
-        Ok(Box::new(listing::Listing::new(&self.root, prefix)))
+    fn list_documents(&self, prefix: &str) -> LocalBoxStream<'_, Result<Listed>> {
+        Box::pin(stream::iter(listing::documents(&self.root, prefix)))
     }
+
+    fn list_objects(&self, prefix: &str) -> LocalBoxStream<'_, Result<Stored>> {
+        Box::pin(stream::iter(listing::objects(&self.root, prefix)))
+    }
+}
+
+/// A file as a stream.
+fn pieces(file: File) -> Object<'static> {
+    Box::pin(stream::try_unfold(file, async |mut file| {
+        let mut piece = BytesMut::zeroed(BUFFER);
+        let read = loop {
+            match file.read(&mut piece) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => {
+                    break result
+                        .map_err(|error| Error::retry(format!("can't read from the remote: {error}")))?;
+                }
+            }
+        };
+        piece.truncate(read);
+        Ok((read > 0).then(|| (piece.freeze(), file)))
+    }))
 }
 
 impl Folder {

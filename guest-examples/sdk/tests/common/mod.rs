@@ -17,7 +17,7 @@ use lockkeeper_sdk::{Layout, Remote};
 pub const WEB: &str = "data/aws-ec2/web/";
 
 /// What someone gets who has nothing and pulls everything.
-pub fn fresh(remote: &dyn Remote) -> BTreeMap<String, String> {
+pub fn fresh(remote: &impl Remote) -> BTreeMap<String, String> {
     let mut reader = Repository::new(Layout::PerScope);
     reader.pull(remote, None).unwrap();
     reader.files()

@@ -4,22 +4,30 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::{LocalBoxFuture, ready};
 use lockkeeper_sdk::{
     Change, ChangeCount, DeletedFile, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport,
     PushOptions, PushReport, Remote, Result, WrittenFile, pull, push,
 };
+use pollster::block_on;
 use tempfile::TempDir;
 
 /// A cache and what its host knows about it.
 pub struct Repository {
     layout: Layout,
     cache: TempDir,
+    state: TempDir,
     synced: BTreeMap<String, String>,
 }
 
 impl Repository {
     pub fn new(layout: Layout) -> Self {
-        Self { layout, cache: TempDir::new().unwrap(), synced: BTreeMap::new() }
+        Self {
+            layout,
+            cache: TempDir::new().unwrap(),
+            state: TempDir::new().unwrap(),
+            synced: BTreeMap::new(),
+        }
     }
 
     /// A repository that holds these files.
@@ -54,14 +62,14 @@ impl Repository {
     }
 
     /// Pushes what changed since the last sync.
-    pub fn push(&mut self, remote: &dyn Remote, scope: Option<&str>) -> Result<PushReport> {
+    pub fn push(&mut self, remote: &impl Remote, scope: Option<&str>) -> Result<PushReport> {
         let changes = self.changes(scope.unwrap_or_default());
         let written = changes.iter().filter(|change| matches!(change, Change::Written(_))).count() as u64;
         let deleted = changes.len() as u64 - written;
-        let call = Call::new(self.cache.path(), changes.clone());
+        let call = Call::new(self.cache.path(), self.state.path(), changes.clone());
         let scope = scope.map(str::to_owned);
-        let options = PushOptions { scope, changes: Some(ChangeCount { written, deleted }) };
-        let report = push(&call, remote, self.layout, &options)?;
+        let options = PushOptions { scope, changes: Some(ChangeCount { written, deleted }), fence: None };
+        let report = block_on(push(&call, remote, self.layout, &options))?;
         assert_eq!((report.files + report.unchanged, report.deletions), (written, deleted));
         for change in changes {
             match change {
@@ -73,25 +81,28 @@ impl Repository {
     }
 
     /// Pushes without knowing what changed.
-    pub fn push_blindly(&self, remote: &dyn Remote, scope: Option<&str>) -> Result<PushReport> {
-        let call = Call::new(self.cache.path(), Vec::new());
-        push(&call, remote, self.layout, &PushOptions { scope: scope.map(str::to_owned), changes: None })
+    pub fn push_blindly(&self, remote: &impl Remote, scope: Option<&str>) -> Result<PushReport> {
+        let call = Call::new(self.cache.path(), self.state.path(), Vec::new());
+        let options = PushOptions { scope: scope.map(str::to_owned), changes: None, fence: None };
+        block_on(push(&call, remote, self.layout, &options))
     }
 
     /// Pushes after the host read the digests, and `meddle` ran in between.
-    pub fn push_after(&self, remote: &dyn Remote, meddle: impl FnOnce(&Self)) -> Result<PushReport> {
-        let call = Call::new(self.cache.path(), self.changes(""));
+    pub fn push_after(&self, remote: &impl Remote, meddle: impl FnOnce(&Self)) -> Result<PushReport> {
+        let call = Call::new(self.cache.path(), self.state.path(), self.changes(""));
         meddle(self);
         let changes = Some(ChangeCount { written: 0, deleted: 0 });
-        push(&call, remote, self.layout, &PushOptions { scope: None, changes })
+        let options = PushOptions { scope: None, changes, fence: None };
+        block_on(push(&call, remote, self.layout, &options))
     }
 
     /// Pulls, and takes over what came.
-    pub fn pull(&mut self, remote: &dyn Remote, scope: Option<&str>) -> Result<PullReport> {
+    pub fn pull(&mut self, remote: &impl Remote, scope: Option<&str>) -> Result<PullReport> {
         let staging = TempDir::new().unwrap();
-        let mut call = Call::new(staging.path(), Vec::new());
+        let mut call = Call::new(staging.path(), self.state.path(), Vec::new());
         call.held = self.files().iter().map(|(path, content)| (path.clone(), digest(content))).collect();
-        let report = pull(&call, remote, self.layout, &PullOptions { scope: scope.map(str::to_owned) })?;
+        let options = PullOptions { scope: scope.map(str::to_owned) };
+        let report = block_on(pull(&call, remote, self.layout, &options))?;
         for path in call.deleted.take() {
             self.remove(&path);
             self.synced.remove(&path);
@@ -147,15 +158,17 @@ fn collect(root: &Path, below: &str, found: &mut BTreeMap<String, String>) {
 
 struct Call<'a> {
     cache: &'a Path,
+    state: &'a Path,
     changes: RefCell<VecDeque<Change>>,
     held: BTreeMap<String, String>,
     deleted: RefCell<Vec<String>>,
 }
 
 impl<'a> Call<'a> {
-    fn new(cache: &'a Path, changes: Vec<Change>) -> Self {
+    fn new(cache: &'a Path, state: &'a Path, changes: Vec<Change>) -> Self {
         Self {
             cache,
+            state,
             changes: RefCell::new(changes.into()),
             held: BTreeMap::new(),
             deleted: RefCell::default(),
@@ -166,6 +179,10 @@ impl<'a> Call<'a> {
 impl Host for Call<'_> {
     fn cache(&self) -> &Path {
         self.cache
+    }
+
+    fn state(&self) -> &Path {
+        self.state
     }
 
     fn next_changes(&self, max: u32) -> Vec<Change> {
@@ -194,5 +211,7 @@ impl Host for Call<'_> {
         false
     }
 
-    fn pause(&self, _: Duration) {}
+    fn pause(&self, _: Duration) -> LocalBoxFuture<'static, ()> {
+        Box::pin(ready(()))
+    }
 }

@@ -16,7 +16,7 @@ use lockkeeper_locks::LockStore;
 use lockkeeper_names::ModelId;
 use lockkeeper_policy::{Capabilities, Plan, Reach, plan};
 use lockkeeper_sandbox::{
-    Declared, Extension, Grants, Identity, Limits, Sandbox, Setting, StartTimes, inspect,
+    Declared, Extension, Grants, Identity, Limits, Network, Sandbox, Secrets, Setting, StartTimes, inspect,
 };
 
 pub use self::held::Held;
@@ -56,10 +56,15 @@ impl Session {
         let component = |source| Error::Component { path: found.path.clone(), source };
         let sandbox = Sandbox::new(&repository.limits(), machine.compiled.clone()).map_err(component)?;
         let (extension, start) = sandbox.load(&found.identity, &found.bytes).map_err(component)?;
-        let config = &repository.config().datastore.config;
+        let (folder, environment) = (repository.folder(), &machine.environment);
+        let (config, secrets) = repository.config().values(folder, &**environment)?;
+        let grants = repository.grants()?;
+        let auth = repository.config().auth(folder);
         let setting = Setting {
-            config: config.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
-            grants: repository.grants()?,
+            config,
+            secrets,
+            network: Network::new(&grants, auth, environment.clone()),
+            grants,
             limits: repository.limits(),
             events: machine.events.clone(),
             stop: machine.stop.clone(),
@@ -89,6 +94,8 @@ impl Session {
         let (extension, _) = sandbox.load(&identity, &bytes).map_err(component)?;
         let setting = Setting {
             config: Vec::new(),
+            secrets: Secrets::default(),
+            network: Network::default(),
             grants: Grants::default(),
             limits,
             events: machine.events.clone(),

@@ -108,6 +108,7 @@ impl Session {
             changes: scan.changes.as_slice().into(),
             skeleton: state.path.with_extension("skeleton"),
             state: state.path,
+            fence: None,
         };
         let report = self.extension.push(&self.setting, &pushed).await;
         let report = report.map_err(|error| Error::from_call(error, Direction::Push, models))?;
