@@ -51,6 +51,7 @@ fn sample(guest: &str, cache: &str) {
         limits,
         events: Arc::new(Silent),
         stop: tokio_util::sync::CancellationToken::new(),
+        permit: std::sync::Arc::new(()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let instantiate = runtime.block_on(extension.instantiate(&setting)).unwrap();

@@ -34,10 +34,8 @@ use tokio::time::Instant;
 
 use self::objects::Objects;
 use self::record::{Places, Record, State};
-use crate::patience::Patience;
-use crate::{
-    BoxFuture, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, OnWait, Released, Tls,
-};
+use crate::patience::{Patience, nobody};
+use crate::{BoxFuture, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, OnWait, Released, Tls};
 
 /// Where a bucket is and how it is used.
 #[derive(Clone)]
@@ -89,8 +87,10 @@ impl BucketLocks {
         self.trust().await?;
         loop {
             // Who loses its place, since it stood still for too long, begins anew.
-            if let Some(lease) = self.attempt(key, mode, who, &mut patience).await? {
-                return Ok(lease);
+            match self.attempt(key, mode, who, &mut patience).await {
+                Ok(Some(lease)) => return Ok(lease),
+                Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
+                Err(error) => patience.forgive(error).await?,
             }
         }
     }
@@ -138,11 +138,13 @@ impl LockStore for BucketLocks {
         })
     }
 
-    /// The number of the widest lock comes first: it grows only when somebody has that one alone.
-    fn fence(&self, held: &[&Lease]) -> Option<u64> {
-        let (first, last) = (held.first()?.fence()?, held.last()?.fence()?);
-        let narrow = if held.len() > 1 { last.min(u64::from(u32::MAX)) } else { 0 };
-        Some(first.min(u64::from(u32::MAX)) << 32 | narrow)
+    /// The number of the widest lock comes first: it grows only when somebody has that one alone. After it comes the sum of
+    /// all others, which lie within each other: who has one of them alone raises its number above all sums below.
+    fn fence(&self, numbers: &[u64]) -> Option<u64> {
+        const LARGEST: u64 = u32::MAX as u64;
+        let (first, others) = numbers.split_first()?;
+        let sum = others.iter().copied().fold(0, u64::saturating_add);
+        Some((*first).min(LARGEST) << 32 | sum.min(LARGEST))
     }
 
     fn acquire<'a>(

@@ -24,6 +24,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::line::Line;
+use crate::keeper::answer_within;
 use crate::patience::{Patience, nobody};
 use crate::{
     BoxFuture, Holder, Identity, Lease, LockError, LockKey, LockStore, Login, Mode, OnWait, Released, Tls,
@@ -83,7 +84,7 @@ impl EtcdLocks {
 
     /// How long to wait for an answer.
     fn answer_within(&self) -> Duration {
-        self.options.lease / 4
+        answer_within(self.options.lease)
     }
 
     /// Makes a request, and an error out of a refusal or silence.
@@ -129,10 +130,11 @@ impl EtcdLocks {
         let mut patience = Patience::new(key, mode, wait, on_wait);
         loop {
             // Who loses its place, since it stood still for too long, goes to the end of the line.
-            if let Some(lease) = self.stand_in_line(key, mode, who, &mut patience).await? {
-                return Ok(lease);
+            match self.stand_in_line(key, mode, who, &mut patience).await {
+                Ok(Some(lease)) => return Ok(lease),
+                Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
+                Err(error) => patience.forgive(error).await?,
             }
-            patience.pause(Duration::from_millis(50), &nobody).await?;
         }
     }
 

@@ -149,7 +149,7 @@ impl LockStore for FileLocks {
     }
 
     fn place(&self) -> String {
-        self.dir.display().to_string()
+        self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone()).display().to_string()
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<Duration, LockError>> {

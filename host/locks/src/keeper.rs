@@ -8,6 +8,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::{BoxFuture, Guard, LockError, Loss, Proof};
 
+/// How long to wait for an answer of a store whose leases are this long: there must be time for another try.
+pub(crate) fn answer_within(lease: Duration) -> Duration {
+    (lease / 4).min(Duration::from_secs(10))
+}
+
 /// What a store knows of one hold of a lock.
 pub(crate) trait Hold: Send + 'static {
     /// Renews its lease, once.
@@ -59,7 +64,7 @@ async fn keep<H: Hold>(mut hold: H, proof: Proof, lease: Duration, stop: Cancell
             // A renewal that is given up may still arrive: stores see to it that it changes nothing then.
             () = stop.cancelled() => return hold,
             _ = proof.lost() => return hold,
-            renewed = tokio::time::timeout(lease / 4, hold.renew()) => renewed,
+            renewed = tokio::time::timeout(answer_within(lease), hold.renew()) => renewed,
         };
         match renewed {
             Ok(Ok(())) => {

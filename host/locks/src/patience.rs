@@ -26,14 +26,18 @@ pub(crate) struct Patience<'a> {
     limit: Duration,
     pause: Duration,
     notice_at: Duration,
+    failures: u32,
     on_wait: &'a OnWait<'a>,
 }
+
+/// How often a store may be out of reach during one wait.
+const FORGIVEN: u32 = 5;
 
 impl<'a> Patience<'a> {
     /// Begins a wait that ends after `limit`.
     pub(crate) fn new(key: &'a LockKey, mode: Mode, limit: Duration, on_wait: &'a OnWait<'a>) -> Self {
         let started = Instant::now();
-        Self { key, mode, started, limit, pause: FIRST_PAUSE, notice_at: FIRST_NOTICE, on_wait }
+        Self { key, mode, started, limit, pause: FIRST_PAUSE, notice_at: FIRST_NOTICE, failures: 0, on_wait }
     }
 
     /// How long the wait has lasted.
@@ -76,6 +80,15 @@ impl<'a> Patience<'a> {
                 () = tokio::time::sleep(next) => {}
             }
         }
+    }
+
+    /// Waits a little after an error that may be over soon; gives it back if it is another one, or one too many.
+    pub(crate) async fn forgive(&mut self, error: LockError) -> Result<(), LockError> {
+        if !matches!(error, LockError::Unreachable { .. }) || self.failures == FORGIVEN {
+            return Err(error);
+        }
+        self.failures += 1;
+        self.pause(Duration::from_secs(1), &nobody).await.map_err(|_| error)
     }
 
     /// How much of it is left.

@@ -73,10 +73,11 @@ impl PostgresLocks {
         let mut patience = Patience::new(key, mode, wait, on_wait);
         loop {
             // Who loses its place, since it stood still for too long, goes to the end of the line.
-            if let Some(lease) = self.stand_in_line(key, mode, who, &mut patience).await? {
-                return Ok(lease);
+            match self.stand_in_line(key, mode, who, &mut patience).await {
+                Ok(Some(lease)) => return Ok(lease),
+                Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
+                Err(error) => patience.forgive(error).await?,
             }
-            patience.pause(Duration::from_millis(50), &nobody).await?;
         }
     }
 

@@ -96,7 +96,7 @@ impl Proof {
         }
     }
 
-    /// For how long the lock is proven from now on, if nothing happens.
+    #[cfg(test)]
     pub(crate) fn left(&self) -> Duration {
         let Some(term) = &self.0 else { return Duration::MAX };
         let state = term.look();

@@ -40,12 +40,12 @@ pub trait LockStore: Send + Sync {
     /// Asks the store for a sign of life, and says how long that took.
     fn ping(&self) -> BoxFuture<'_, Result<Duration, LockError>>;
 
-    /// The number that fences a write under these locks, in the order they were taken, the first one being the
-    /// widest and the last one exclusive: higher than that of every earlier write that they exclude.
+    /// The number that fences a write, from those of the locks that it is made under: in the order they were taken, the
+    /// widest first, each within the one before, the last one exclusive. It is higher than that of each earlier write that they exclude.
     ///
-    /// None if the store has no such numbers. By default, numbers grow over all keys.
-    fn fence(&self, held: &[&Lease]) -> Option<u64> {
-        held.last().and_then(|lease| lease.fence())
+    /// By default, numbers grow over all keys, and the last one is it.
+    fn fence(&self, numbers: &[u64]) -> Option<u64> {
+        numbers.last().copied()
     }
 
     /// Takes the lock, waiting up to `wait` (with zero it tries once), and fails with [`LockError::TimedOut`] after.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_changes::Change;
@@ -6,7 +7,7 @@ use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::call::{PullReport, Pulled, PushReport, Pushed, Setting};
+use crate::call::{Permit, PullReport, Pulled, PushReport, Pushed, Setting};
 use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
@@ -14,6 +15,9 @@ use crate::identity::Identity;
 use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
 use crate::trouble::Trouble;
+
+/// How often a permit is looked at while nothing happens.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a guest that was asked to stop may take to clean up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -142,6 +146,7 @@ impl Extension {
         run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
     ) -> Result<T, CallError> {
         let (stop, limits) = (guest.setting.stop.clone(), guest.setting.limits.clone());
+        let permit = guest.setting.permit.clone();
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_epoch_deadline(1);
@@ -154,6 +159,9 @@ impl Extension {
             tokio::time::sleep(GRACE).await;
         };
         let answer = tokio::select! {
+            // In this order, so that a guest is never let run on without a permit.
+            biased;
+            () = revoked(&*permit) => return Err(CallError::Revoked { extension: self.boxed(), call: name }),
             answer = run(&mut store).with_subscriber(watcher) => answer,
             () = tokio::time::sleep(limits.time) => {
                 let limit = format!("{:?}", limits.time);
@@ -166,12 +174,9 @@ impl Extension {
         let (verdicts, troubles): (Vec<_>, Vec<_>) = troubles.into_iter().partition(Trouble::is_verdict);
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => Err(CallError::Reported {
-                extension: self.boxed(),
-                call: name,
-                error,
-                troubles: verdicts,
-            }),
+            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => {
+                Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
+            }
             Ok(Err(error)) if denials.is_empty() && troubles.is_empty() => {
                 Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
             }
@@ -230,6 +235,16 @@ impl Extension {
     fn boxed(&self) -> Box<Identity> {
         Box::new(self.identity.clone())
     }
+}
+
+/// Comes back when a permit is revoked. Asks for it each time that anything happens, and now and then.
+async fn revoked(permit: &dyn Permit) {
+    let mut look = tokio::time::interval(LOOK);
+    std::future::poll_fn(|context| {
+        while look.poll_tick(context).is_ready() {}
+        if permit.is_revoked() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn setup(call: &'static str, error: &std::io::Error) -> CallError {

@@ -136,7 +136,7 @@ impl Guest {
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            requests: Requests::new(grants, denials.clone(), setting.network.clone()),
+            requests: Requests::new(grants, denials.clone(), setting.network.clone(), setting.permit.clone()),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
             table: ResourceTable::new(),
             config: setting.config.iter().cloned().collect(),

@@ -198,17 +198,24 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
     Some(Server::start(folder, (address, port), "QUIT", command.collect(), "ready to accept connections"))
 }
 
-/// Starts moto's S3 on an address of this machine. It takes any signature, and has no bucket yet.
+/// Starts moto's S3 on an address of this machine, with a bucket called `bucket`. It takes any signature.
+///
+/// It answers one request after the other: with its usual threads, two writers can both pass the same condition.
 pub fn moto(address: IpAddr) -> Option<Server> {
-    // Where `make test` puts it, or wherever it is.
-    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/servers/bin/moto_server");
-    let program = if made.exists() { made.display().to_string() } else { "moto_server".to_owned() };
-    if !has(&program) {
+    const SERVE: &str = "import sys; from werkzeug.serving import run_simple; \
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication as D, create_backend_app; \
+        run_simple(sys.argv[1], int(sys.argv[2]), D(create_backend_app))";
+    // Where `make test` puts it.
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/servers/bin/python");
+    if !has(python.to_str().unwrap()) {
         return None;
     }
     let port = free_port(address);
-    let command = [program, "-H".to_owned(), address.to_string(), "-p".to_owned(), port.to_string()];
-    Some(Server::start(folder("lockkeeper-moto-"), (address, port), "KILL", command.into(), ""))
+    let arguments = ["-c".to_owned(), SERVE.to_owned(), address.to_string(), port.to_string()];
+    let command = std::iter::once(python.display().to_string()).chain(arguments).collect();
+    let server = Server::start(folder("lockkeeper-moto-"), (address, port), "KILL", command, "");
+    make_bucket(&server);
+    Some(server)
 }
 
 /// Whether this process runs as root.
@@ -222,23 +229,15 @@ pub fn shared_etcd() -> Option<&'static Server> {
     SERVER.get_or_init(|| etcd(LOOPBACK)).as_ref()
 }
 
-/// The moto that all tests of this process share, with a bucket called `bucket`.
-pub fn shared_moto() -> Option<&'static Server> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    let started = SERVER.get_or_init(|| {
-        let server = moto(LOOPBACK)?;
-        make_bucket(&server);
-        Some(server)
-    });
-    started.as_ref()
-}
-
-/// Makes the bucket `bucket`.
-pub fn make_bucket(server: &Server) {
+fn make_bucket(server: &Server) {
     use std::io::Read;
     let mut connection = TcpStream::connect((server.address, server.port)).unwrap();
     let host = server.address;
-    write!(connection, "PUT /bucket HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    write!(
+        connection,
+        "PUT /bucket HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -110,7 +110,11 @@ impl BucketLocks {
     }
 
     /// Waits until nobody is before this side in line, then for the lock.
-    async fn stand_in_line(&self, stand: &mut Stand, patience: &mut Patience<'_>) -> Result<Option<u64>, LockError> {
+    async fn stand_in_line(
+        &self,
+        stand: &mut Stand,
+        patience: &mut Patience<'_>,
+    ) -> Result<Option<u64>, LockError> {
         let holder = stand.holder.clone();
         let shown = || -> BoxFuture<'_, _> { Box::pin(self.shown_except(&holder.key, &holder.id)) };
         if patience.left().is_zero() {
@@ -128,7 +132,9 @@ impl BucketLocks {
         loop {
             // Names are in order; whoever takes a number at the same time may stand before or behind.
             let listed = self.objects.list(&stand.places.line()).await?;
-            let Some(before) = listed.into_iter().map(|it| it.path).filter(|path| *path < place).max() else { break };
+            let Some(before) = listed.into_iter().map(|it| it.path).filter(|path| *path < place).max() else {
+                break;
+            };
             loop {
                 let asked = Moment::now();
                 let Some((record, version)) = self.objects.read(&before).await? else { break };
@@ -203,7 +209,10 @@ impl BucketLocks {
             }
             let Some(own) = &mut stand.own else { return Ok(None) };
             if living == 0 {
-                let number = own.record.number + 1;
+                // Those who shared it until now may have raised the numbers below.
+                let below = self.objects.list(&stand.places.all_below()).await?;
+                let number = own.record.number + 1 + stand.numbers_below(&below).await?;
+                let Some(own) = &mut stand.own else { return Ok(None) };
                 if !own.set(State::Held, number).await? {
                     return Ok(None);
                 }
@@ -260,7 +269,7 @@ impl Stand {
             return Ok(Step::Behind);
         }
         // Whoever shares it has written that before it looked at the record, or sees the record and gives way.
-        let listed = self.objects.list(&self.places.all()).await?;
+        let listed = self.objects.list(&self.places.all_below()).await?;
         let line = self.others(&listed).any(|it| it.path.prefix_matches(&self.places.line()));
         let shared = self.others(&listed).any(|it| self.is_shared(it));
         if line && !first_in_line {
@@ -269,13 +278,23 @@ impl Stand {
             }
             return Ok(Step::Behind);
         }
-        if !shared {
-            return Ok(Step::Had(number));
+        let number = number + self.numbers_below(&listed).await?;
+        let Some(own) = &mut self.own else { return Ok(Step::Lost) };
+        if shared {
+            return Ok(if own.set(State::Claimed, number).await? { Step::Next } else { Step::Lost });
         }
-        match &mut self.own {
-            Some(own) if own.set(State::Claimed, number).await? => Ok(Step::Next),
-            _ => Ok(Step::Lost),
+        let kept = own.record.number == number || own.set(State::Held, number).await?;
+        Ok(if kept { Step::Had(number) } else { Step::Lost })
+    }
+
+    /// What all numbers below this lock come to, see [`BucketLocks::fence`]. Nearly always there is none.
+    async fn numbers_below(&self, listed: &[Listed]) -> Result<u64, LockError> {
+        let mut sum = 0_u64;
+        for nested in listed.iter().filter(|it| self.places.is_nested_record(&it.path)) {
+            let found = self.objects.read(&nested.path).await?;
+            sum = sum.saturating_add(found.map_or(0, |(record, _)| record.number));
         }
+        Ok(sum)
     }
 
     /// Tries to share the lock.
@@ -298,7 +317,8 @@ impl Stand {
                 }
                 // A name is not used twice.
                 let who = self.holder.clone();
-                let identity = Identity { user: who.user, host: who.host, pid: who.pid, command: who.command };
+                let identity =
+                    Identity { user: who.user, host: who.host, pid: who.pid, command: who.command };
                 let id = Holder::new(&who.key, who.mode, &identity, false).id;
                 self.holder.id = id;
                 Ok(Step::Behind)

@@ -89,7 +89,9 @@ impl Own {
             let known = match version.take() {
                 Some(version) => version,
                 None => match self.objects.read(&self.path).await? {
-                    Some((record, version)) if record.holder.is_some_and(|it| it.id == own.id) => version,
+                    Some((record, version)) if record.holder.as_ref().is_some_and(|it| it.id == own.id) => {
+                        version
+                    }
                     _ => return Ok(()),
                 },
             };

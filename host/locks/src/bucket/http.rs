@@ -9,7 +9,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
+    HttpService,
 };
 
 use crate::Tls;
@@ -23,8 +24,11 @@ struct Pooled(Client<HttpsConnector<HttpConnector>, HttpRequestBody>);
 
 impl Connector {
     pub(super) fn new(tls: &Tls) -> Result<Self, rustls::Error> {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls.client()?).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.client()?)
+            .https_or_http()
+            .enable_http1()
+            .build();
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         Ok(Self(Pooled(client)))
     }

@@ -17,6 +17,7 @@ use super::BucketOptions;
 use super::http::Connector;
 use super::record::Record;
 use crate::LockError;
+use crate::keeper::answer_within;
 
 /// The objects below a prefix.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ pub(super) struct Version {
 
 impl Objects {
     pub(super) fn open(options: &BucketOptions) -> Result<Self, LockError> {
-        let (url, answer_within) = (&options.url, options.lease / 4);
+        let (url, answer_within) = (&options.url, answer_within(options.lease));
         let refused = |source: Box<dyn std::error::Error + Send + Sync>| LockError::Refused {
             store: format!("bucket at {url}"),
             source,
@@ -53,16 +54,18 @@ impl Objects {
         let connector = Connector::new(&options.tls).map_err(|error| refused(error.into()))?;
         // A request that failed on its way is tried again at once; whether it took effect is looked at afterwards.
         let retry = RetryConfig {
-            backoff: BackoffConfig { init_backoff: Duration::from_millis(20), max_backoff: answer_within, base: 2.0 },
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(20),
+                max_backoff: answer_within,
+                base: 2.0,
+            },
             max_retries: 3,
             retry_timeout: answer_within,
         };
         macro_rules! build {
             ($builder:ty) => {{
-                let mut builder = <$builder>::new()
-                    .with_url(url.clone())
-                    .with_retry(retry)
-                    .with_http_connector(connector);
+                let mut builder =
+                    <$builder>::new().with_url(url.clone()).with_retry(retry).with_http_connector(connector);
                 for (name, value) in &options.settings {
                     let name = name.parse().map_err(|error: Error| refused(error.into()))?;
                     builder = builder.with_config(name, value);
@@ -91,17 +94,16 @@ impl Objects {
         &self.place
     }
 
-    /// How long to wait for an answer.
-    pub(super) fn answer_within(&self) -> Duration {
-        self.answer_within
-    }
-
     fn error(&self, error: Error) -> LockError {
         let store = format!("bucket {}", self.place);
         let refused = matches!(
             error,
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } | Error::InvalidPath { .. }
-                | Error::NotSupported { .. } | Error::NotImplemented { .. } | Error::UnknownConfigurationKey { .. }
+            Error::PermissionDenied { .. }
+                | Error::Unauthenticated { .. }
+                | Error::InvalidPath { .. }
+                | Error::NotSupported { .. }
+                | Error::NotImplemented { .. }
+                | Error::UnknownConfigurationKey { .. }
         );
         let missing = matches!(error, Error::NotFound { .. });
         match error {
@@ -111,7 +113,10 @@ impl Objects {
         }
     }
 
-    async fn timely<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, LockError> {
+    async fn timely<T>(
+        &self,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Error>, LockError> {
         tokio::time::timeout(self.answer_within, request).await.map_err(|silence| LockError::Unreachable {
             store: format!("bucket {}", self.place),
             source: silence.into(),

@@ -25,11 +25,14 @@ pub(super) async fn probe(objects: &Objects) -> Result<(), LockError> {
     let verdict = verdict(objects);
     let passed = written(objects.place())?;
     if let Some((found, _)) = objects.read(&verdict).await?
-        && found.holder.is_some_and(|it| Some(it.command) == passed.holder.as_ref().map(|it| it.command.clone()))
+        && found
+            .holder
+            .is_some_and(|it| Some(it.command) == passed.holder.as_ref().map(|it| it.command.clone()))
     {
         return Ok(());
     }
-    let untrusted = |problem: String| LockError::Untrusted { store: format!("bucket {}", objects.place()), problem };
+    let untrusted =
+        |problem: String| LockError::Untrusted { store: format!("bucket {}", objects.place()), problem };
     for race in 0..RACES {
         let name = format!("{:016x}", fastrand::u64(..));
         let path = objects.prefix().clone().join(".probe").join(name);
@@ -71,10 +74,8 @@ async fn run(objects: &Objects, path: &Path, record: &Record) -> Result<Option<S
 
 /// What says that a store at this place has passed.
 fn written(place: &str) -> Result<Record, LockError> {
-    let key = LockKey::parse("probe").map_err(|error| LockError::Untrusted {
-        store: place.to_owned(),
-        problem: error.to_string(),
-    })?;
+    let key = LockKey::parse("probe")
+        .map_err(|error| LockError::Untrusted { store: place.to_owned(), problem: error.to_string() })?;
     let who = Identity {
         user: String::new(),
         host: String::new(),

@@ -97,12 +97,28 @@ pub(super) struct Places(Path);
 impl Places {
     pub(super) fn new(prefix: &Path, key: &LockKey) -> Self {
         // A segment of a key can't begin with a dot.
-        let parts = prefix.parts().chain(key.segments().map(PathPart::from)).chain([PathPart::from(".locked")]);
+        let parts =
+            prefix.parts().chain(key.segments().map(PathPart::from)).chain([PathPart::from(".locked")]);
         Self(parts.collect())
     }
 
+    /// All objects of this lock.
     pub(super) fn all(&self) -> Path {
         self.0.clone()
+    }
+
+    /// All objects of this lock, and of those whose keys continue its own.
+    pub(super) fn all_below(&self) -> Path {
+        let mut parts: Vec<_> = self.0.parts().map(|part| part.as_ref().to_owned()).collect();
+        parts.pop();
+        parts.into_iter().collect()
+    }
+
+    /// Whether an object is the record of a lock whose key continues this one's.
+    pub(super) fn is_nested_record(&self, path: &Path) -> bool {
+        path.prefix_matches(&self.all_below())
+            && !path.prefix_matches(&self.0)
+            && path.filename() == Some("record")
     }
 
     pub(super) fn record(&self) -> Path {

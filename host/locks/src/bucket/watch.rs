@@ -22,7 +22,13 @@ impl Watch {
     ///
     /// `asked` is when the request was sent: the object is at least as new as that. The count begins once the answer
     /// to the first such request is there.
-    pub(super) fn is_dead(&mut self, path: &Path, tag: Option<&String>, lease: Duration, asked: Moment) -> bool {
+    pub(super) fn is_dead(
+        &mut self,
+        path: &Path,
+        tag: Option<&String>,
+        lease: Duration,
+        asked: Moment,
+    ) -> bool {
         match self.0.get(path) {
             Some(seen) if seen.tag.as_ref() == tag => seen.dead_at <= asked,
             _ => {

@@ -11,7 +11,7 @@ use super::EtcdLocks;
 use super::line::{Line, Rank, Record};
 use crate::clock::Moment;
 use crate::keeper::{Hold, Kept, Setback, in_background};
-use crate::patience::{Patience, nobody};
+use crate::patience::Patience;
 use crate::{BoxFuture, Guard, Holder, Identity, Lease, LockError, LockKey, Loss, Mode, Proof, Released};
 
 impl EtcdLocks {
@@ -139,12 +139,10 @@ impl EtcdLocks {
             let answer = self.call(client.txn(Txn::new().when([taken.is_there()]).and_then(look))).await;
             let answer = match answer {
                 Ok(answer) => answer,
-                // The store may be back before the wait is over.
-                Err(error @ LockError::Unreachable { .. }) => {
-                    patience.pause(self.answer_within(), &nobody).await.map_err(|_| error)?;
+                Err(error) => {
+                    patience.forgive(error).await?;
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             if !answer.succeeded() {
                 return Ok(None);

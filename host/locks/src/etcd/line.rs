@@ -18,11 +18,6 @@ impl Line {
         self.0.clone().into()
     }
 
-    /// What the keys of those begin with who want the lock alone.
-    pub(super) fn alone(&self) -> Vec<u8> {
-        format!("{}x-", self.0).into()
-    }
-
     /// What the keys of those begin with who joined a holder.
     pub(super) fn joined(&self) -> Vec<u8> {
         format!("{}j-", self.0).into()

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::schema::{self, Row};
 use super::{PostgresOptions, Way};
 use crate::clock::Moment;
-use crate::keeper::in_background;
+use crate::keeper::{answer_within, in_background};
 use crate::{Holder, LockError, LockKey, Mode};
 
 /// How sessions are opened. Clones are of one server.
@@ -39,7 +39,7 @@ impl Server {
         if config.get_ssl_mode() != SslMode::Disable {
             config.ssl_mode(SslMode::Require);
         }
-        let answer_within = options.lease / 4;
+        let answer_within = answer_within(options.lease);
         let lease = options.lease.as_millis();
         config.application_name("lockkeeper").connect_timeout(answer_within).tcp_user_timeout(options.lease);
         // One ends the session of somebody who says nothing for so long, the other of somebody who is gone while waiting.

@@ -93,14 +93,14 @@ pub async fn a_number_of_the_whole_and_one_of_a_part_can_be_compared(store: Stor
         for _ in 0..round {
             let whole = store.lock("repository", Mode::Shared).await;
             let part = store.lock("model/a/b", Mode::Exclusive).await;
-            let number = store.locks.fence(&[&whole, &part]);
+            let number = store.number(&[&whole, &part]);
             assert!(number > before || number.is_none(), "{number:?} after {before:?}");
             before = number;
             part.release().await.unwrap();
             whole.release().await.unwrap();
         }
         let whole = store.lock("repository", Mode::Exclusive).await;
-        let number = store.locks.fence(&[&whole]);
+        let number = store.number(&[&whole]);
         assert!(number > before || number.is_none(), "{number:?} after {before:?}");
         before = number;
         whole.release().await.unwrap();

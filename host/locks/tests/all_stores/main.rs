@@ -8,6 +8,7 @@ mod exclusion;
 mod fairness;
 mod holders;
 mod leases;
+mod probe;
 mod processes;
 mod support;
 

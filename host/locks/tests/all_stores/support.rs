@@ -4,15 +4,18 @@ use std::env;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    BucketLocks, BucketOptions, EtcdLocks, EtcdOptions, FileLocks, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode,
-    PostgresLocks, PostgresOptions, Tls,
+    BucketLocks, BucketOptions, EtcdLocks, EtcdOptions, FileLocks, Holder, Identity, Lease, LockError,
+    LockKey, LockStore, Mode, PostgresLocks, PostgresOptions, Tls,
 };
-use lockkeeper_test_servers::{shared_etcd, shared_moto, shared_postgres};
+use lockkeeper_remotes::s3::{self, MemoryS3};
+use lockkeeper_remotes::tcp;
+use lockkeeper_test_servers::{shared_etcd, shared_postgres};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// Long enough for anything that is going to happen at all.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -66,7 +69,7 @@ impl Place {
     }
 
     pub fn bucket() -> Option<Self> {
-        shared_moto().map(|server| Self::new("bucket", format!("http://127.0.0.1:{}", server.port)))
+        Some(Self::new("bucket", strict_s3().origin()))
     }
 
     fn parse(text: &str) -> Self {
@@ -95,24 +98,7 @@ impl Place {
                 login: None,
                 tls: Tls::default(),
             })),
-            "bucket" => Arc::new(
-                BucketLocks::new(&BucketOptions {
-                    url: "s3://bucket/locks".to_owned(),
-                    settings: [
-                        ("aws_endpoint", self.at.as_str()),
-                        ("aws_allow_http", "true"),
-                        ("aws_region", "eu-west-1"),
-                        ("aws_access_key_id", "test"),
-                        ("aws_secret_access_key", "test"),
-                    ]
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .into(),
-                    space: self.space.clone(),
-                    lease,
-                    tls: Tls::default(),
-                })
-                .unwrap(),
-            ),
+            "bucket" => Arc::new(BucketLocks::new(&bucket_options(&self.at, &self.space, lease)).unwrap()),
             _ => {
                 let (url, space) = (self.at.clone(), self.space.clone());
                 let options = PostgresOptions { url, space, lease, password: None, tls: Tls::default() };
@@ -122,10 +108,44 @@ impl Place {
     }
 }
 
+/// Locks in the bucket `bucket` of an S3.
+pub fn bucket_options(origin: &str, space: &str, lease: Duration) -> BucketOptions {
+    let settings = [
+        ("aws_endpoint", origin),
+        ("aws_allow_http", "true"),
+        ("aws_region", "eu-west-1"),
+        ("aws_access_key_id", "test"),
+        ("aws_secret_access_key", "test"),
+    ];
+    BucketOptions {
+        url: "s3://bucket/locks".to_owned(),
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        space: space.to_owned(),
+        lease,
+        tls: Tls::default(),
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|{}|{}", self.kind, self.at, self.space)
     }
+}
+
+/// The S3 that all tests of this process share.
+fn strict_s3() -> &'static tcp::Server {
+    static SERVER: OnceLock<(Runtime, tcp::Server)> = OnceLock::new();
+    let (_, server) = SERVER.get_or_init(|| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let remote = MemoryS3::new(s3::Options::default()).unwrap();
+        // A runtime's thread can't wait for another one; this may be called from a test's.
+        let started = std::thread::scope(|scope| {
+            scope.spawn(|| runtime.block_on(tcp::Server::start(remote)).unwrap()).join().unwrap()
+        });
+        (runtime, started)
+    });
+    server
 }
 
 /// A store with a space of its own.
@@ -177,6 +197,11 @@ impl Store {
     pub fn wait_for(&self, text: &str, mode: Mode) -> tokio::task::JoinHandle<Lease> {
         let (store, text) = (self.clone(), text.to_owned());
         tokio::spawn(async move { store.lock(&text, mode).await })
+    }
+
+    /// The number that fences a write under these locks.
+    pub fn number(&self, held: &[&Lease]) -> Option<u64> {
+        self.locks.fence(&held.iter().filter_map(|lease| lease.fence()).collect::<Vec<_>>())
     }
 
     pub async fn holders(&self) -> Vec<Holder> {

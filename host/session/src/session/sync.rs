@@ -108,7 +108,7 @@ impl Session {
             changes: scan.changes.as_slice().into(),
             skeleton: state.path.with_extension("skeleton"),
             state: state.path,
-            fence: None,
+            fence: self.fence(call),
         };
         let report = self.extension.push(&self.setting, &pushed).await;
         let report = report.map_err(|error| Error::from_call(error, Direction::Push, models))?;
@@ -119,6 +119,12 @@ impl Session {
             deletions: report.deletions,
             ..Transfer::default()
         })
+    }
+
+    /// The number that fences a push, if the locks have some.
+    fn fence(&self, call: &Call) -> Option<u64> {
+        let numbers = self.holds.numbers(call.scope.as_ref(), &self.repository.config().roots);
+        self.store.fence(&numbers)
     }
 
     fn record(&self, direction: Direction, call: &Call, started: Instant, result: Result<&Transfer, &Error>) {
