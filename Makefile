@@ -32,6 +32,10 @@ install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 bench-start: ## Measure the time from start to the first guest instruction, with warm caches
 	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-start
 
+.PHONY: locks-history
+locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10 minutes for each lock store
+	LOCKKEEPER_HISTORY_SECONDS=600 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts history -- --nocapture
+
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied
 	$(CARGO) fmt --all --check

@@ -1,0 +1,170 @@
+//! A lock that is lost while a command runs: nothing is pushed, nothing is lost, and the next one proceeds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
+use serde_json::{Value, json};
+use support::{Ran, Repository, World, code, fails, says, world};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The lines of `[locks]` for an etcd, in a space of the test's own.
+fn in_etcd(server: &Server, name: &str, more: &str) -> String {
+    let port = server.port;
+    format!(
+        "[locks]\nstore = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\nname = \"{name}\"\nlease = \"3s\"\n{more}"
+    )
+}
+
+fn in_postgres(server: &Server, name: &str) -> String {
+    let port = server.port;
+    format!(
+        "[locks]\nstore = \"postgres\"\nurl = \"postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable\"\n\
+         name = \"{name}\"\nlease = \"3s\"\n"
+    )
+}
+
+fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !look() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+}
+
+fn holder(repository: &Repository<'_>, key: &str) -> Option<Value> {
+    let listed = repository.json(&["locks", "list"]);
+    listed["holders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["key"] == key && it["waiting"] == false)
+        .cloned()
+}
+
+/// Starts a run whose command writes a file and then waits, and comes back when it does.
+fn started(world: &World, repository: &Repository<'_>, script: &str) -> std::process::Child {
+    let marker = world.path("started");
+    let script =
+        format!("mkdir -p data/a/x && echo mine > data/a/x/f && touch '{}' && {script}", marker.display());
+    let mut command = repository.script(&["a/x"], &script, &[]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the command doesn't run", || marker.exists());
+    child
+}
+
+fn finish(child: std::process::Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: code(output.status), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn runs_of_two_repositories_exclude_each_other_and_are_numbered() {
+    for (name, locks) in [
+        ("etcd", shared_etcd().map(|server| in_etcd(server, "pair", ""))),
+        ("postgres", shared_postgres().map(|server| in_postgres(server, "pair"))),
+    ] {
+        let Some(locks) = locks else { continue };
+        let world = world!();
+        let [one, other] = ["one", "other"].map(|it| world.configured(it, "filesystem", "", &locks));
+        let holding = one.hold(&["a/x"]);
+        let ran = Ran::of(&mut other.script(&["a/x"], "true", &["--wait", "0s"]));
+        says(&fails(&ran, 75), &["model/a/x", &format!("pid {}", holding.pid())]);
+        assert_eq!(holding.finish().code, 0, "{name}");
+        let number = |report: &Value| {
+            let locks = report["locks"].as_array().unwrap();
+            locks.iter().find(|lock| lock["kind"] == "model").unwrap()["fence"].as_u64().unwrap()
+        };
+        let write = |text: &str| format!("mkdir -p data/a/x && echo {text} > data/a/x/f");
+        let (ran, first) = one.run_script(&["a/x"], &write("1"));
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        let (ran, second) = other.run_script(&["a/x"], &write("2"));
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        assert!(number(&first) < number(&second), "{name}");
+        let status = one.json(&["status"]);
+        assert_eq!((&status["locks"]["store"], &status["locks"]["problem"]), (&json!(name), &Value::Null));
+        assert!(status["locks"]["round_trip_ms"].as_f64().is_some());
+    }
+}
+
+#[test]
+fn a_run_whose_lock_is_released_stops_its_command_pushes_nothing_and_ends_with_74() {
+    let Some(server) = shared_etcd() else { return };
+    let world = world!();
+    let locks = in_etcd(server, "released", "");
+    let [one, other] = ["one", "other"].map(|it| world.configured(it, "filesystem", "", &locks));
+    let run = started(&world, &one, "exec sleep 600");
+    let id = holder(&other, "model/a/x").unwrap()["id"].as_str().unwrap().to_owned();
+    let released = other.json(&["locks", "release", "model/a/x", "--id", &id]);
+    assert_eq!(released["released"], "ending");
+    let ran = finish(run);
+    assert_eq!(ran.code, 74, "{}", ran.stderr);
+    says(&ran.stderr, &["the lock `model/a/x` was lost", "somebody released it", "the command is stopped"]);
+    assert_eq!(one.unpushed(), ["data/a/x/f"]);
+    assert!(!world.remote().join("data/a/x/f").exists());
+    // The next one proceeds, and so does this one in the end.
+    assert_eq!(other.run_script(&["a/x"], "true").0.code, 0);
+    one.ok(&["push"]);
+    assert_eq!(world.fresh("filesystem")["data/a/x/f"], b"mine\n");
+}
+
+#[test]
+fn a_command_may_finish_without_its_lock_and_nothing_of_it_is_pushed() {
+    let Some(server) = shared_etcd() else { return };
+    let world = world!();
+    let locks = in_etcd(server, "finishes", "on-lost = \"let-it-finish\"\n");
+    let one = world.configured("one", "filesystem", "", &locks);
+    let run = started(&world, &one, "while [ ! -e go ]; do sleep 0.1; done; echo more > data/a/x/g");
+    let id = holder(&one, "model/a/x").unwrap()["id"].as_str().unwrap().to_owned();
+    one.ok(&["locks", "release", "model/a/x", "--id", &id]);
+    until("the lock is still held", || holder(&one, "model/a/x").is_none());
+    one.write("go", "");
+    let ran = finish(run);
+    assert_eq!(ran.code, 74, "{}", ran.stderr);
+    says(&ran.stderr, &["goes on without it"]);
+    assert_eq!(one.unpushed(), ["data/a/x/f", "data/a/x/g"]);
+    assert!(!world.remote().join("data/a/x/f").exists());
+}
+
+#[test]
+fn a_run_that_stood_still_past_its_lease_pushes_nothing_and_its_successor_keeps_the_lock() {
+    let Some(server) = shared_etcd() else { return };
+    let world = world!();
+    let locks = in_etcd(server, "stopped", "");
+    let [one, other] = ["one", "other"].map(|it| world.configured(it, "filesystem", "", &locks));
+    let run = started(&world, &one, "exec sleep 600");
+    signal("STOP", run.id());
+    let holding = other.hold(&["a/x"]);
+    signal("CONT", run.id());
+    let ran = finish(run);
+    assert_eq!(ran.code, 74, "{}", ran.stderr);
+    assert_eq!(holder(&other, "model/a/x").unwrap()["pid"], holding.pid());
+    assert!(!world.remote().join("data/a/x/f").exists());
+    assert_eq!(holding.finish().code, 0);
+    assert_eq!(one.unpushed(), ["data/a/x/f"]);
+}
+
+#[test]
+fn a_store_that_can_not_be_reached_is_named_and_nothing_runs() {
+    let world = world!();
+    let locks = "[locks]\nstore = \"etcd\"\nendpoints = [\"http://127.0.0.1:1\"]\nlease = \"2s\"\n";
+    let repository = world.configured("a", "filesystem", "", locks);
+    let ran = Ran::of(&mut repository.script(&["a/x"], "echo ran", &["--wait", "0s"]));
+    says(&fails(&ran, 75), &["etcd at http://127.0.0.1:1", "can't be reached"]);
+    let status = repository.json(&["status"]);
+    assert!(status["locks"]["problem"].as_str().unwrap().contains("can't be reached"), "{status}");
+}
