@@ -16,6 +16,7 @@ demo: ## Take an inventory of this machine in two repositories that share one re
 
 .PHONY: test
 test: ## Run every test, with real components, processes, locks and servers
+	@bash tests/lock-servers/packages.sh || { echo "what needs etcd, PostgreSQL or other clocks is skipped" >&2; test -z "$$CI"; }
 	@bash tests/servers/venv.sh || { echo "no servers in target/servers: what needs them is skipped" >&2; test -z "$$CI"; }
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace $(GUEST_TESTS)
@@ -35,6 +36,10 @@ bench-start: ## Measure the time from start to the first guest instruction, with
 .PHONY: locks-history
 locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10 minutes for each lock store
 	LOCKKEEPER_HISTORY_SECONDS=600 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts history -- --nocapture
+
+.PHONY: bench-locks
+bench-locks: ## Measure what a free lock costs in each store, beside the store's own plainest write
+	$(CARGO) test --quiet --locked -p lockkeeper-locks --test all_stores cost::measured -- --ignored --nocapture
 
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied

@@ -153,7 +153,8 @@ pub fn etcd(address: IpAddr) -> Option<Server> {
 
 /// Starts a PostgreSQL server on an address of this machine. Its user and database are `postgres`; it asks for no password.
 pub fn postgres(address: IpAddr) -> Option<Server> {
-    if !has("initdb") {
+    let programs = postgres_programs();
+    if !has(&format!("{programs}initdb")) {
         return None;
     }
     let folder = folder("lockkeeper-postgres-");
@@ -166,7 +167,8 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
         let done = Command::new("chown").arg("nobody:nogroup").arg(&folder).status().unwrap();
         assert!(done.success());
     }
-    let mut init = unprivileged.iter().copied().chain(["initdb"]);
+    let initdb = format!("{programs}initdb");
+    let mut init = unprivileged.iter().copied().chain([initdb.as_str()]);
     let made = Command::new(init.next().unwrap())
         .args(init)
         .args([
@@ -193,7 +195,7 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
         "shared_buffers=16MB".to_owned(),
     ];
     let command = unprivileged.iter().map(|part| (*part).to_owned());
-    let command = command.chain(["postgres".to_owned(), "-D".to_owned(), data.display().to_string()]);
+    let command = command.chain([format!("{programs}postgres"), "-D".to_owned(), data.display().to_string()]);
     let command = command.chain(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
     Some(Server::start(folder, (address, port), "QUIT", command.collect(), "ready to accept connections"))
 }
@@ -216,6 +218,17 @@ pub fn moto(address: IpAddr) -> Option<Server> {
     let server = Server::start(folder("lockkeeper-moto-"), (address, port), "KILL", command, "");
     make_bucket(&server);
     Some(server)
+}
+
+/// What stands before the names of PostgreSQL's programs, which Debian puts into a folder of their own.
+fn postgres_programs() -> String {
+    let on_path = Command::new("sh").args(["-c", "command -v initdb"]).output().unwrap().status.success();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions.map(|version| version.path().join("bin")).max();
+    match newest {
+        Some(folder) if !on_path => format!("{}/", folder.display()),
+        _ => String::new(),
+    }
 }
 
 /// Whether this process runs as root.

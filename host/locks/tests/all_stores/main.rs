@@ -2,8 +2,9 @@
 //!
 //! Each test is a function of a store, and runs once for each of them.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed test panics")]
 
+mod cost;
 mod exclusion;
 mod fairness;
 mod holders;

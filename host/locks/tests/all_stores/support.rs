@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use lockkeeper_locks::{
 };
 use lockkeeper_remotes::s3::{self, MemoryS3};
 use lockkeeper_remotes::tcp;
-use lockkeeper_test_servers::{shared_etcd, shared_postgres};
+use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -58,7 +59,25 @@ impl Place {
     }
 
     pub fn etcd() -> Option<Self> {
-        shared_etcd().map(|server| Self::new("etcd", format!("http://127.0.0.1:{}", server.port)))
+        shared_etcd().map(Self::at_etcd)
+    }
+
+    pub fn at_etcd(server: &Server) -> Self {
+        Self::new("etcd", format!("http://{}:{}", server.address, server.port))
+    }
+
+    pub fn at_bucket(origin: &str) -> Self {
+        Self::new("bucket", origin.to_owned())
+    }
+
+    pub fn at(kind: &str, address: SocketAddr) -> Self {
+        match kind {
+            "postgres" => {
+                Self::new("postgres", format!("postgres://postgres@{address}/postgres?sslmode=disable"))
+            }
+            "etcd" => Self::new("etcd", format!("http://{address}")),
+            _ => Self::at_bucket(&format!("http://{address}")),
+        }
     }
 
     pub fn postgres() -> Option<Self> {
