@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{BucketLocks, LockStore, Mode};
-use lockkeeper_remotes::s3::{self, MemoryS3};
+use lockkeeper_remotes::s3::MemoryS3;
 use lockkeeper_remotes::{Remote, tcp};
 use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
 
-use crate::support::{ENDLESS, LONG, Place, Store, bucket_options, key, me};
+use crate::support::{ENDLESS, LONG, Place, Store, bucket_options, key, me, s3_options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_free_lock_in_a_bucket_costs_the_same_however_many_others_there_are() {
-    let remote = MemoryS3::new(s3::Options::default()).unwrap();
+    let remote = MemoryS3::new(s3_options()).unwrap();
     let server = tcp::Server::start(remote.clone()).await.unwrap();
     let locks = BucketLocks::new(&bucket_options(&server.origin(), "cost", ENDLESS)).unwrap();
     let cost = async |name: &str, mode| {
@@ -63,7 +63,7 @@ async fn two_hundred_who_wait_for_one_lock_in_etcd_wake_one_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_wait_for_one_lock_in_a_bucket_wake_one_at_a_time() {
-    let remote = MemoryS3::new(s3::Options::default()).unwrap();
+    let remote = MemoryS3::new(s3_options()).unwrap();
     let server = tcp::Server::start(remote.clone()).await.unwrap();
     let store = Store::new(Place::at_bucket(&server.origin()));
     let writes = || remote.log().0.iter().filter(|entry| entry.operation.starts_with("Put")).count();
@@ -138,7 +138,7 @@ fn counting(to: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
 async fn measured() {
     const TIMES: u32 = 100;
     println!("store     mode       round trips  ms      plainest writes");
-    let remote = MemoryS3::new(s3::Options::default()).unwrap();
+    let remote = MemoryS3::new(s3_options()).unwrap();
     let s3 = tcp::Server::start(remote).await.unwrap();
     let (etcd, postgres) = (shared_etcd().unwrap(), shared_postgres().unwrap());
     for (kind, to) in [

@@ -9,7 +9,7 @@ use lockkeeper_remotes::s3::{self, MemoryS3};
 use lockkeeper_remotes::{Body, Conditions, Log, Remote, tcp};
 use lockkeeper_test_servers::{LOOPBACK, moto};
 
-use crate::support::{SHORT, bucket_options, key, me};
+use crate::support::{SHORT, bucket_options, key, me, s3_options};
 
 async fn lock(origin: &str) -> Result<(), LockError> {
     let locks = BucketLocks::new(&bucket_options(origin, "probed", SHORT)).unwrap();
@@ -29,13 +29,13 @@ async fn is_refused(remote: impl Remote) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_ignores_conditions_is_refused() {
-    let options = s3::Options { conditions: Conditions::Ignored, ..s3::Options::default() };
+    let options = s3::Options { conditions: Conditions::Ignored, ..s3_options() };
     is_refused(MemoryS3::new(options).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_looks_first_and_then_writes_is_refused() {
-    let options = s3::Options { conditions: Conditions::NotAtomic, ..s3::Options::default() };
+    let options = s3::Options { conditions: Conditions::NotAtomic, ..s3_options() };
     is_refused(MemoryS3::new(options).unwrap()).await;
 }
 
@@ -61,12 +61,14 @@ async fn s3s_fs_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("bucket")).unwrap();
     let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
-    is_refused(S3sFs(s3s::service::S3ServiceBuilder::new(files).build())).await;
+    let mut service = s3s::service::S3ServiceBuilder::new(files);
+    service.set_auth(s3s::auth::SimpleAuth::from_single("test", "test"));
+    is_refused(S3sFs(service.build())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_is_probed_once_and_trusted_after_that() {
-    let remote = MemoryS3::new(s3::Options::default()).unwrap();
+    let remote = MemoryS3::new(s3_options()).unwrap();
     let server = tcp::Server::start(remote.clone()).await.unwrap();
     lock(&server.origin()).await.unwrap();
     let probed = remote.log().0.len();

@@ -151,13 +151,24 @@ impl fmt::Display for Place {
     }
 }
 
+/// A strict S3 that takes what [`bucket_options`] sign with.
+pub fn s3_options() -> s3::Options {
+    let keys = s3::Keys {
+        access_key: "test".to_owned(),
+        secret_key: "test".to_owned(),
+        session_token: None,
+        region: None,
+    };
+    s3::Options { keys: Some(keys), ..s3::Options::default() }
+}
+
 /// The S3 that all tests of this process share.
 fn strict_s3() -> &'static tcp::Server {
     static SERVER: OnceLock<(Runtime, tcp::Server)> = OnceLock::new();
     let (_, server) = SERVER.get_or_init(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let remote = MemoryS3::new(s3::Options::default()).unwrap();
+        let remote = MemoryS3::new(s3_options()).unwrap();
         // A runtime's thread can't wait for another one; this may be called from a test's.
         let started = std::thread::scope(|scope| {
             scope.spawn(|| runtime.block_on(tcp::Server::start(remote)).unwrap()).join().unwrap()

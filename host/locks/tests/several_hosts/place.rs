@@ -40,7 +40,14 @@ impl Served {
     pub fn bucket() -> Option<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let remote = MemoryS3::new(s3::Options::default()).unwrap();
+        let keys = s3::Keys {
+            access_key: "test".to_owned(),
+            secret_key: "test".to_owned(),
+            session_token: None,
+            region: None,
+        };
+        let options = s3::Options { keys: Some(keys), ..s3::Options::default() };
+        let remote = MemoryS3::new(options).unwrap();
         let server = runtime.block_on(tcp::Server::start(remote)).unwrap();
         Some(Self { kind: "bucket", at: server.address(), _server: Kept::S3(server, runtime) })
     }
