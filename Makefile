@@ -25,6 +25,10 @@ test: ## Run every test, with real components, processes, locks and servers
 guests: ## Build the example extensions into target/guests/*.wasm
 	bash guest-examples/build.sh
 
+.PHONY: check-liars
+check-liars: ## Show which suite of `lockkeeper check` catches which broken extension, and how fast
+	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --nocapture table
+
 .PHONY: install
 install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 	$(CARGO) install --locked --path host/command
@@ -32,6 +36,10 @@ install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 .PHONY: bench-start
 bench-start: ## Measure the time from start to the first guest instruction, with warm caches
 	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-start
+
+.PHONY: locks-hosts
+locks-hosts: ## Cut the holder of a lock off from each lock store, 30 times, on hosts of their own
+	LOCKKEEPER_ROUNDS=30 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts cut_off -- --nocapture --test-threads=3
 
 .PHONY: locks-history
 locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10 minutes for each lock store

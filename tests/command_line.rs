@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use support::{Ran, Repository, World, code, fails, guest, says, world};
 
 /// Every command that takes `--help`.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 19] = [
     &[],
     &["init"],
     &["extensions"],
@@ -33,6 +33,12 @@ const COMMANDS: [&[&str]; 13] = [
     &["status"],
     &["locks"],
     &["locks", "list"],
+    &["index"],
+    &["index", "show"],
+    &["index", "verify"],
+    &["index", "rebuild"],
+    &["index", "convert"],
+    &["check"],
 ];
 
 fn repository(world: &World) -> Repository<'_> {
@@ -218,7 +224,7 @@ fn help_shows_examples_and_exits_with_success() {
     for command in COMMANDS {
         let text = help(&world, command);
         assert!(text.contains("Usage: "), "{text}");
-        let leaf = !matches!(command, ["extensions"] | ["locks"] | [_, "list"] | [_, "remove"]);
+        let leaf = !matches!(command, ["extensions"] | ["locks"] | ["index"] | [_, "list"] | [_, "remove"]);
         assert!(!leaf || text.contains("Example"), "no example in the help of {command:?}:\n{text}");
     }
     assert!(everything(&world).is_empty());
@@ -249,7 +255,7 @@ fn the_command_reference_shows_every_help_text() {
 #[test]
 fn every_subcommand_is_in_the_reference() {
     let world = world!();
-    for (group, names) in [(&[][..], 7), (&["extensions"], 4), (&["locks"], 2)] {
+    for (group, names) in [(&[][..], 9), (&["extensions"], 4), (&["locks"], 2), (&["index"], 4)] {
         let text = help(&world, group);
         let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
         let listed: Vec<&str> = listed
@@ -277,6 +283,8 @@ fn the_documented_exit_codes_are_those_of_the_command() {
         exit::TRAPPED,
         exit::SYSTEM,
         exit::LIMIT,
+        exit::LOCK_LOST,
+        exit::DAMAGED,
         exit::LOCK_TIMEOUT,
         exit::NOT_CONFORMANT,
         exit::DENIED,

@@ -12,6 +12,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use lockkeeper_remotes::s3::{Keys, MemoryS3, Options};
+use lockkeeper_remotes::tcp;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use support::{Ran, Repository, World, fails, says, world};
 
 /// What nobody may see. Each is set where lockkeeper reads it, and one where it reads nothing.
@@ -38,14 +41,41 @@ impl Server {
 
     /// Sends whoever asks for `/elsewhere` to another place.
     fn redirecting(elsewhere: &str) -> Self {
+        Self::listen("http", elsewhere, |connection| Box::new(connection))
+    }
+
+    /// With a certificate that is issued by an authority of its own, which it returns as PEM.
+    fn encrypted() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(made.cert.der().to_vec())], key.into())
+            .unwrap();
+        let config = Arc::new(config);
+        let server = Self::listen("https", "", move |connection| {
+            let session = rustls::ServerConnection::new(config.clone()).unwrap();
+            Box::new(rustls::StreamOwned::new(session, connection))
+        });
+        (server, made.cert.pem())
+    }
+
+    fn listen(
+        scheme: &str,
+        elsewhere: &str,
+        wrap: impl Fn(TcpStream) -> Box<dyn Connection> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let origin = format!("{scheme}://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (kept, elsewhere) = (seen.clone(), elsewhere.to_owned());
+        let (kept, elsewhere, wrap) = (seen.clone(), elsewhere.to_owned(), Arc::new(wrap));
         std::thread::spawn(move || {
             for connection in listener.incoming() {
-                let (kept, elsewhere) = (kept.clone(), elsewhere.clone());
-                std::thread::spawn(move || serve(connection.unwrap(), &kept, &elsewhere));
+                let (kept, elsewhere, wrap) = (kept.clone(), elsewhere.clone(), wrap.clone());
+                std::thread::spawn(move || serve(wrap(connection.unwrap()), &kept, &elsewhere));
             }
         });
         Self { origin, seen }
@@ -56,12 +86,15 @@ impl Server {
     }
 }
 
-fn serve(mut connection: TcpStream, seen: &Mutex<Vec<String>>, elsewhere: &str) {
-    let mut reader = BufReader::new(connection.try_clone().unwrap());
+trait Connection: Read + Write {}
+impl<T: Read + Write> Connection for T {}
+
+fn serve(connection: Box<dyn Connection>, seen: &Mutex<Vec<String>>, elsewhere: &str) {
+    let mut connection = BufReader::new(connection);
     loop {
         let mut request = String::new();
         while !request.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut request).unwrap_or(0) == 0 {
+            if connection.read_line(&mut request).unwrap_or(0) == 0 {
                 return;
             }
         }
@@ -74,7 +107,8 @@ fn serve(mut connection: TcpStream, seen: &Mutex<Vec<String>>, elsewhere: &str) 
             _ => ("200 OK", "x-fine: fine".to_owned(), "fine".to_owned()),
         };
         let head = format!("HTTP/1.1 {status}\r\n{header}\r\ncontent-length: {}\r\n\r\n", body.len());
-        if connection.write_all((head + &body).as_bytes()).is_err() {
+        let sent = connection.get_mut().write_all((head + &body).as_bytes());
+        if sent.and_then(|()| connection.get_mut().flush()).is_err() {
             return;
         }
     }
@@ -257,4 +291,70 @@ fn a_password_that_was_changed_leads_to_the_same_remote() {
     }
     let remotes = std::fs::read_dir(repository.folder.join(".lockkeeper/remotes")).unwrap();
     assert_eq!(remotes.count(), 1);
+}
+
+#[test]
+fn a_strict_store_takes_what_is_signed_with_its_keys_and_nothing_else() {
+    let world = world!();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let keys = Keys {
+        access_key: "AKIDFORTHISTEST".to_owned(),
+        secret_key: "aws/secret/key".to_owned(),
+        session_token: Some("aws-session-token".to_owned()),
+        region: Some("eu-west-1".to_owned()),
+    };
+    let s3 = MemoryS3::new(Options { keys: Some(keys), ..Options::default() }).unwrap();
+    let served = runtime.block_on(tcp::Server::start(s3.clone())).unwrap();
+    let server = Server { origin: served.origin(), seen: Arc::default() };
+    // Names as they stand in a URL, and as they are.
+    let names = [
+        ("plain", "plain"),
+        ("with%20space%2Bplus/%C3%BC/%25/~", "with space+plus/ü/%/~"),
+        ("b/c=d&e;f,g:h@i$", "b/c=d&e;f,g:h@i$"),
+        ("(paren)'quote'!*", "(paren)'quote'!*"),
+    ];
+    let put = names.map(|(wire, _)| format!("PUT {}/bucket/{wire}", server.origin));
+    let ask = [
+        "list-type=2",
+        "list-type=2&prefix=with%20space%2B&max-keys=1",
+        "list-type=2&start-after=%C3%BC",
+        "list-type=2&delimiter=%2F",
+    ]
+    .map(|query| format!("GET {}/bucket?{query}", server.origin));
+    let requests = [put, ask].concat();
+    let auth = format!("{:?} = {{ scheme = \"aws-sigv4\", region = \"eu-west-1\" }}", server.origin);
+    let repository = confessing(&world, &[&server], &requests, &auth);
+    let wrong = Ran::of(repository.command(&["push"]).envs(SECRETS).env("AWS_SECRET_ACCESS_KEY", "wrong"));
+    let said = fails(&wrong, 69);
+    says(
+        &said,
+        &["status 403", "next:", "refused the credentials (SignatureDoesNotMatch)", "AWS_ACCESS_KEY_ID"],
+    );
+    assert!(s3.objects().is_empty());
+    let said = fails(&told(&repository, &["push"]), 69);
+    assert!(!said.contains("status 4"), "{said}");
+    let mut kept: Vec<_> = names.map(|(_, name)| name.to_owned()).into();
+    kept.sort();
+    assert_eq!(s3.objects().into_keys().collect::<Vec<_>>(), kept);
+}
+
+#[test]
+fn an_authority_of_ones_own_is_trusted_if_it_is_named_and_its_servers_are_refused_if_not() {
+    let world = world!();
+    let (server, authority) = Server::encrypted();
+    let pem = world.path("authority.pem");
+    std::fs::write(&pem, authority).unwrap();
+    let repository = confessing(&world, &[&server], &[format!("GET {}/", server.origin)], "");
+    let push = || {
+        let mut command = repository.command(&["push"]);
+        command.envs(SECRETS).env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+        command
+    };
+    let said = fails(&Ran::of(&mut push()), 78);
+    says(&said, &["the certificate of", &server.origin, "is not trusted", "next:", "SSL_CERT_FILE"]);
+    let said = fails(&Ran::of(push().env("SSL_CERT_FILE", world.path("nowhere.pem"))), 78);
+    says(&said, &["SSL_CERT_FILE names", "nowhere.pem"]);
+    assert!(server.seen().is_empty());
+    let said = fails(&Ran::of(push().env("SSL_CERT_FILE", &pem)), 69);
+    says(&said, &["status 200", "body fine"]);
 }

@@ -9,11 +9,14 @@
 )]
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
 use serde_json::{Value, json};
-use support::{Ran, Repository, World, code, fails, says, world};
+use support::datastores::{Kind, Store};
+use support::{Ran, Repository, World, code, fails, says, world, world_with_credentials};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -102,7 +105,7 @@ fn runs_of_two_repositories_exclude_each_other_and_are_numbered() {
 }
 
 #[test]
-fn a_run_whose_lock_is_released_stops_its_command_pushes_nothing_and_ends_with_74() {
+fn a_run_whose_lock_is_released_stops_its_command_pushes_nothing_and_ends_with_73() {
     let Some(server) = shared_etcd() else { return };
     let world = world!();
     let locks = in_etcd(server, "released", "");
@@ -112,7 +115,7 @@ fn a_run_whose_lock_is_released_stops_its_command_pushes_nothing_and_ends_with_7
     let released = other.json(&["locks", "release", "model/a/x", "--id", &id]);
     assert_eq!(released["released"], "ending");
     let ran = finish(run);
-    assert_eq!(ran.code, 74, "{}", ran.stderr);
+    assert_eq!(ran.code, 73, "{}", ran.stderr);
     says(&ran.stderr, &["the lock `model/a/x` was lost", "somebody released it", "the command is stopped"]);
     assert_eq!(one.unpushed(), ["data/a/x/f"]);
     assert!(!world.remote().join("data/a/x/f").exists());
@@ -134,7 +137,7 @@ fn a_command_may_finish_without_its_lock_and_nothing_of_it_is_pushed() {
     until("the lock is still held", || holder(&one, "model/a/x").is_none());
     one.write("go", "");
     let ran = finish(run);
-    assert_eq!(ran.code, 74, "{}", ran.stderr);
+    assert_eq!(ran.code, 73, "{}", ran.stderr);
     says(&ran.stderr, &["goes on without it"]);
     assert_eq!(one.unpushed(), ["data/a/x/f", "data/a/x/g"]);
     assert!(!world.remote().join("data/a/x/f").exists());
@@ -151,11 +154,78 @@ fn a_run_that_stood_still_past_its_lease_pushes_nothing_and_its_successor_keeps_
     let holding = other.hold(&["a/x"]);
     signal("CONT", run.id());
     let ran = finish(run);
-    assert_eq!(ran.code, 74, "{}", ran.stderr);
+    assert_eq!(ran.code, 73, "{}", ran.stderr);
     assert_eq!(holder(&other, "model/a/x").unwrap()["pid"], holding.pid());
     assert!(!world.remote().join("data/a/x/f").exists());
     assert_eq!(holding.finish().code, 0);
     assert_eq!(one.unpushed(), ["data/a/x/f"]);
+}
+
+#[test]
+fn a_guest_that_stood_still_past_its_lease_sends_no_further_request() {
+    let (Some(server), Some(store)) = (shared_etcd(), Store::new(Kind::S3)) else { return };
+    let world = world_with_credentials!();
+    let proxy = store.proxy();
+    let locks = in_etcd(server, "mid-push", "");
+    let one = store.repository_at(&world, "one", proxy.address(), &locks);
+    let other = store.repository_at(&world, "other", store.address(), &locks);
+    one.write("data/a/x/f", "mine");
+    one.ok(&["push"]);
+    proxy.clear();
+
+    // With its first write on the wire, it stands still until somebody else has had the lock and written.
+    let pid = Arc::new(AtomicU32::new(0));
+    let stopped = pid.clone();
+    let theirs = other.script(&["a/x"], "echo theirs > data/a/x/f", &[]);
+    let theirs = std::sync::Mutex::new(theirs);
+    proxy.before(move |request| {
+        if !request.starts_with("PUT") {
+            return;
+        }
+        until("it has not been started", || stopped.load(Ordering::SeqCst) != 0);
+        let pid = stopped.load(Ordering::SeqCst);
+        signal("STOP", pid);
+        let ran = Ran::of(&mut theirs.lock().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        signal("CONT", pid);
+    });
+    one.write("data/a/x/f", "mine again");
+    let mut push = one.command(&["push", "--model", "a/x"]);
+    let push = push.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pid.store(push.id(), Ordering::SeqCst);
+    let ran = finish(push);
+    assert_eq!(ran.code, 73, "{}", ran.stderr);
+    says(&ran.stderr, &["was lost: it could not be renewed in time"]);
+    let requests = proxy.requests();
+    assert!(requests.last().unwrap().starts_with("PUT"), "{requests:?}");
+    assert_eq!(requests.iter().filter(|request| request.starts_with("PUT")).count(), 1, "{requests:?}");
+    assert_eq!(one.unpushed(), ["data/a/x/f"]);
+    let fresh = store.repository_at(&world, "fresh", store.address(), &locks);
+    fresh.ok(&["pull"]);
+    assert_eq!(fresh.read("data/a/x/f").unwrap(), b"theirs\n");
+}
+
+#[test]
+fn a_push_under_an_earlier_lock_than_the_remote_has_seen_is_refused_and_stays_marked() {
+    let Some(server) = shared_etcd() else { return };
+    let world = world!();
+    // As many locks later, or in another etcd.
+    let later = in_etcd(server, "fenced", "fence-from = 1000000\n");
+    let one = world.configured("one", "filesystem", "", &in_etcd(server, "fenced", ""));
+    let other = world.configured("other", "filesystem", "", &later);
+    let write = |text: &str| format!("mkdir -p data/a/x && echo {text} > data/a/x/{text}");
+    assert_eq!(other.run_script(&["a/x"], &write("theirs")).0.code, 0);
+    let (ran, _) = one.run_script(&["a/x"], &write("mine"));
+    says(&fails(&ran, 73), &["later lock number 10", "fence-from = 10"]);
+    assert_eq!(one.unpushed(), ["data/a/x/mine"]);
+    says(&fails(&one.run(&["push"]), 73), &["later lock number"]);
+    let remote = world.fresh("filesystem");
+    assert!(!remote.contains_key("data/a/x/mine"));
+    // Another model has another history, and later numbers are taken again.
+    assert_eq!(one.run_script(&["a/y"], "mkdir -p data/a/y && echo 1 > data/a/y/f").0.code, 0);
+    let one = world.configured("one", "filesystem", "", &later);
+    one.ok(&["push"]);
+    assert_eq!(world.fresh("filesystem")["data/a/x/mine"], b"mine\n");
 }
 
 #[test]

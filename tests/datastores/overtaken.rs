@@ -16,8 +16,8 @@ fn strangers<'a>(world: &'a World, store: &Store, proxy: &Proxy) -> (Repository<
     let a = store.repository_at(world, "a", proxy.address(), &own("a"));
     let b = store.repository_at(world, "b", store.address(), &own("b"));
     a.write("data/kind/model/first", "first");
-    a.ok(&["push"]);
-    b.ok(&["pull"]);
+    a.ok(&["push", "--model", "kind/model"]);
+    b.ok(&["pull", "--model", "kind/model"]);
     (a, b)
 }
 

@@ -53,11 +53,14 @@ fn size(rng: &mut Rng, number: usize) -> usize {
     }
 }
 
-fn tree(rng: &mut Rng, count: usize) -> Tree {
+fn tree(rng: &mut Rng, count: usize, kind: Kind) -> Tree {
+    // Google Cloud Storage forbids line breaks in names, and moto doesn't find what has one.
+    let breaks = matches!(kind, Kind::S3 | Kind::Mongo);
+    let names: Vec<_> = ODD.into_iter().filter(|name| breaks || !name.contains('\n')).collect();
     let mut tree = Tree::new();
     while tree.len() < count {
         let number = tree.len();
-        let odd = |rng: &mut Rng| ODD[rng.usize(..ODD.len())];
+        let odd = |rng: &mut Rng| names[rng.usize(..names.len())];
         // Models first, so that files and folders of one name don't meet.
         let model = format!("data/kind-{}/model {}", number % 3, number % 25);
         let path = match rng.u8(..4) {
@@ -90,7 +93,7 @@ fn arrive(kind: Kind, count: usize) {
     let mut rng = Rng::with_seed(7);
     let world = world_with_credentials!(in &memory());
     let (a, b) = (store.repository(&world, "a"), store.repository(&world, "b"));
-    let mut tree = tree(&mut rng, count);
+    let mut tree = tree(&mut rng, count, kind);
     write(&a, &tree);
     a.ok(&["push"]);
     b.ok(&["pull"]);
@@ -142,17 +145,17 @@ fn any_tree_and_what_becomes_of_it_arrive_through_a_strict_s3() {
 
 #[test]
 fn any_tree_and_what_becomes_of_it_arrive_through_moto() {
-    arrive(Kind::Moto, 500);
+    arrive(Kind::Moto, 200);
 }
 
 #[test]
 fn any_tree_and_what_becomes_of_it_arrive_through_a_strict_google_cloud_storage() {
-    arrive(Kind::Gcs, 1000);
+    arrive(Kind::Gcs, 5000);
 }
 
 #[test]
 fn any_tree_and_what_becomes_of_it_arrive_through_fake_gcs_server() {
-    arrive(Kind::FakeGcs, 5000);
+    arrive(Kind::FakeGcs, 500);
 }
 
 #[test]

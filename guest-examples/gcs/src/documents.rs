@@ -34,14 +34,15 @@ impl Bucket {
         }
     }
 
-    /// Writes an object in one request, and answers with its generation. `condition` is empty or the generation that it must have, 0 for none.
+    /// Writes an object in one request, and answers with its generation and size. `condition` is the generation that it must
+    /// have now, 0 for an object that must not be there.
     pub(crate) async fn upload(
         &self,
         key: &str,
         content: Content<'_>,
         condition: Option<&str>,
     ) -> Result<ObjectResource, Refusal> {
-        let mut target = format!("/upload{}?uploadType=multipart&fields=generation", self.objects());
+        let mut target = format!("/upload{}?uploadType=multipart&fields=generation,size", self.objects());
         if let Some(generation) = condition {
             target.push_str(&format!("&ifGenerationMatch={}", encode(generation)));
         }
@@ -65,7 +66,10 @@ impl Conditional for Bucket {
     async fn swap(&self, key: &str, expected: Option<&Token>, bytes: &[u8]) -> Result<Swap> {
         let condition = expected.map_or("0", |token| token.0.as_str());
         match self.upload(key, Content::bytes(bytes.to_vec()), Some(condition)).await {
-            Ok(object) => Ok(Swap::Swapped(Token(object.generation))),
+            Ok(object) => {
+                object.must_have(bytes.len() as u64)?;
+                Ok(Swap::Swapped(Token(object.generation)))
+            }
             Err(refusal) if refusal.is(StatusCode::PRECONDITION_FAILED) => Ok(Swap::Mismatch),
             // A generation that was expected of an object that is not there.
             Err(refusal) if expected.is_some() && refusal.is(StatusCode::NOT_FOUND) => {

@@ -50,6 +50,18 @@ pub(crate) struct ObjectResource {
     pub(crate) size: String,
 }
 
+impl ObjectResource {
+    /// Makes sure that the store took all of what was sent.
+    pub(crate) fn must_have(&self, size: u64) -> Result<()> {
+        if self.size.parse() == Ok(size) {
+            return Ok(());
+        }
+        let message =
+            format!("the store made an object of {:?} bytes of the {size} that it was sent", self.size);
+        Err(Error::retry(message))
+    }
+}
+
 /// One page of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +99,14 @@ mod tests {
         for other in ["", "Not Found", "{}", "<html></html>", r#"{"error":"no"}"#] {
             assert!(Fault::parse(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn an_object_that_is_not_whole_is_noticed() {
+        let object = br#"{"kind":"storage#object","name":"a","generation":"1","size":"3"}"#;
+        let object: ObjectResource = parse("an upload", object).unwrap();
+        assert_eq!(object.must_have(3), Ok(()));
+        assert!(matches!(object.must_have(4), Err(Error::Retry(_))));
     }
 
     #[test]

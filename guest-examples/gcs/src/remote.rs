@@ -30,7 +30,7 @@ impl Bucket {
         let size = body.size();
         let content = Content::stream(&mut body, size);
         match self.upload(key, content, new.then_some("0")).await {
-            Ok(_) => Ok(PutNew::Created),
+            Ok(object) => object.must_have(size).map(|()| PutNew::Created),
             Err(refusal) if new && refusal.is(StatusCode::PRECONDITION_FAILED) => Ok(PutNew::Exists),
             Err(refusal) => Err(refusal.into()),
         }

@@ -6,15 +6,17 @@ use bytes::Bytes;
 use lockkeeper_http::{Content, Endpoint, Method, Refusal, StatusCode, encode, retrying};
 use lockkeeper_sdk::{Body, Error, PutNew, Result};
 
+use crate::json::{ObjectResource, parse};
 use crate::refusal::Action;
 use crate::remote::Bucket;
+use crate::request::ANSWER;
 
 /// The largest object that goes in one request.
 pub(crate) const WHOLE: u64 = 16 << 20;
 /// How many pieces may be in memory at once, of all uploads together.
 pub(crate) const IN_MEMORY: usize = 4;
 /// The size of a piece, which must be a multiple of 256 KiB.
-const PIECE: u64 = 8 << 20;
+const PIECE: u64 = 5 << 20;
 
 impl Bucket {
     /// Uploads an object in pieces. If `new`, only if its key is not taken.
@@ -119,7 +121,10 @@ impl<'a> Upload<'a> {
         let more = StatusCode::PERMANENT_REDIRECT;
         match call.send_for(|status| status.is_success() || status == more).await {
             Ok(response) if response.status == more => Ok(Progress::Has(received(response.header("range"))?)),
-            Ok(_) => Ok(Progress::Done),
+            Ok(response) => {
+                let object: ObjectResource = parse("an upload", &response.bytes(ANSWER).await?)?;
+                object.must_have(self.size).map(|()| Progress::Done)
+            }
             Err(refusal) if self.new && refusal.is(StatusCode::PRECONDITION_FAILED) => Ok(Progress::Taken),
             // The upload has to begin anew.
             Err(refusal) if refusal.is(StatusCode::NOT_FOUND) || refusal.is(StatusCode::GONE) => {

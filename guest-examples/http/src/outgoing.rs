@@ -56,8 +56,7 @@ pub(crate) enum Unsent {
 /// Writes the content and says that this is all of it. If it fails, the request is aborted, so that no
 /// store takes a part of the content for the whole.
 pub(crate) async fn write(body: OutgoingBody, content: Content<'_>) -> Result<(), Unsent> {
-    let stream = body.write().map_err(|()| Unsent::Closed)?;
-    let mut stream = Outgoing { ready: AsyncPollable::new(stream.subscribe()), stream };
+    let mut stream = Outgoing { ready: None, stream: body.write().map_err(|()| Unsent::Closed)? };
     for piece in content.0 {
         match piece {
             Piece::Bytes(bytes) => stream.write(&bytes).await?,
@@ -78,7 +77,7 @@ fn unreadable(error: std::io::Error) -> Error {
 
 struct Outgoing {
     // Dropped before the stream that it belongs to.
-    ready: AsyncPollable,
+    ready: Option<AsyncPollable>,
     stream: OutputStream,
 }
 
@@ -100,7 +99,9 @@ impl Outgoing {
         while !bytes.is_empty() {
             let permit = match self.stream.check_write() {
                 Ok(0) => {
-                    self.ready.wait_for().await;
+                    let stream = &self.stream;
+                    let ready = self.ready.get_or_insert_with(|| AsyncPollable::new(stream.subscribe()));
+                    ready.wait_for().await;
                     continue;
                 }
                 Ok(permit) => usize::try_from(permit).unwrap_or(usize::MAX),

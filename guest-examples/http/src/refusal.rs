@@ -9,8 +9,6 @@ use crate::Response;
 
 /// The longest part of an answer's text that goes into an error.
 const LONGEST: usize = 1024;
-/// How much of an answer is read to find out what is wrong.
-const READ: usize = 64 * 1024;
 
 /// An answer that is not the wanted one, or no answer at all.
 #[derive(Debug)]
@@ -33,9 +31,11 @@ impl Refusal {
     ) -> Self {
         let status = response.status;
         let head = response.head();
-        // The status alone says enough if the rest doesn't arrive.
-        let text = response.bytes(READ).await.unwrap_or_default();
-        let (code, error) = judge(status, &head, &String::from_utf8_lossy(&text));
+        let (code, error) = match response.said().await {
+            Ok(text) => judge(status, &head, &String::from_utf8_lossy(&text)),
+            // What it means is in what didn't arrive.
+            Err(error) => (String::new(), error),
+        };
         let mut error = error.with_status(status.as_u16());
         if let Some(id) = request_id.and_then(|name| head.header(name)) {
             error = error.with_request_id(id);

@@ -16,12 +16,8 @@ use crate::incoming::Incoming;
 use crate::outgoing::{Content, Unsent, write};
 use crate::transport::failed;
 
-/// How long to wait for a connection.
-const CONNECT: u64 = 15;
-/// How long to wait for an answer, besides the time that the body takes.
-const ANSWER: u64 = 60;
-/// The slowest rate that a body may be sent at, in bytes a second.
-const SLOWEST: u64 = 64 * 1024;
+/// How much is read of an answer to find out what is wrong.
+const SAID: usize = 64 * 1024;
 
 /// A request. It carries no credentials; the host adds them.
 pub struct Request<'a> {
@@ -53,27 +49,25 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sends it, and waits for the head of the answer.
+    /// Sends it, and waits for the head of the answer, as long as the host lets it wait.
     pub async fn send(mut self) -> Result<Response> {
         let origin = self.endpoint.origin();
         let size = self.content.size();
         if size > 0 || matches!(self.method, Method::PUT | Method::POST) {
             self = self.header("content-length", &size.to_string());
         }
-        let (request, options) = self.prepare(size)?;
+        let request = self.prepare()?;
         let body = match size {
             0 => None,
             _ => Some(request.body().map_err(|()| Error::fatal("the host gives a request no body"))?),
         };
-        let answer =
-            outgoing_handler::handle(request, Some(options)).map_err(|code| failed(&code, &origin))?;
+        let answer = outgoing_handler::handle(request, None).map_err(|code| failed(&code, &origin))?;
         let mut answered = pin!(answered(&answer, &origin));
         if let Some(body) = body {
             match select(pin!(write(body, self.content)), answered.as_mut()).await {
                 Either::Left((Err(Unsent::Unread(error)), _)) => return Err(error),
                 // Why the connection was closed may be said in the answer.
                 Either::Left((Ok(()) | Err(Unsent::Closed), _)) => {}
-                // What was refused early need not be sent to its end.
                 Either::Right((Ok(response), rest)) if response.status.is_success() => {
                     return match rest.await {
                         Ok(()) => Ok(response),
@@ -83,13 +77,15 @@ impl<'a> Request<'a> {
                         }
                     };
                 }
-                Either::Right((result, _)) => return result,
+                // What was refused early need not be sent to its end. But the answer ends with the request.
+                Either::Right((Ok(response), _)) => return Ok(response.collected().await),
+                Either::Right((Err(error), _)) => return Err(error),
             }
         }
         answered.await
     }
 
-    fn prepare(&mut self, size: u64) -> Result<(wasi::OutgoingRequest, wasi::RequestOptions)> {
+    fn prepare(&self) -> Result<wasi::OutgoingRequest> {
         let unfit = |what: &str| Error::fatal(format!("a request's {what} was refused by the host"));
         let headers = wasi::Fields::from_list(&self.headers).map_err(|_| unfit("header"))?;
         let request = wasi::OutgoingRequest::new(headers);
@@ -98,13 +94,7 @@ impl<'a> Request<'a> {
         request.set_scheme(Some(&scheme)).map_err(|()| unfit("scheme"))?;
         request.set_authority(Some(&self.endpoint.authority)).map_err(|()| unfit("host"))?;
         request.set_path_with_query(Some(&self.target)).map_err(|()| unfit("path"))?;
-        let options = wasi::RequestOptions::new();
-        let seconds = |seconds: u64| Some(seconds.saturating_mul(1_000_000_000));
-        // A host that knows no such option has a patience of its own.
-        let _ = options.set_connect_timeout(seconds(CONNECT));
-        let _ = options.set_first_byte_timeout(seconds(ANSWER.saturating_add(size / SLOWEST)));
-        let _ = options.set_between_bytes_timeout(seconds(ANSWER));
-        Ok((request, options))
+        Ok(request)
     }
 }
 
@@ -159,6 +149,17 @@ impl Response {
             whole.body = Incoming::new(origin.to_owned(), body, size)?;
         }
         Ok(whole)
+    }
+
+    /// The same with as much of the body in memory as says what is wrong.
+    async fn collected(mut self) -> Self {
+        let bytes = self.body.take(SAID).await;
+        Self { body: Incoming::read(self.body.origin().to_owned(), bytes), ..self }
+    }
+
+    /// The beginning of the body, as much as says what is wrong.
+    pub(crate) async fn said(mut self) -> Result<Bytes> {
+        self.body.take(SAID).await
     }
 
     /// The same without the body.

@@ -9,13 +9,14 @@ use wasip2::http::outgoing_handler;
 use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, Method, OutgoingRequest, Scheme};
 use wasip2::io::streams::StreamError;
 
-/// Headers that it has no business to set, on top of an honest one.
-const FORGED: [(&str, &str); 5] = [
+/// Headers that it has no business to set, on top of honest ones.
+const HEADERS: [(&str, &str); 6] = [
     ("authorization", "Forged by-the-guest"),
     ("x-amz-security-token", "forged-by-the-guest"),
     ("x-amz-date", "20000101T000000Z"),
     ("cookie", "forged=by-the-guest"),
     ("x-honest", "honest"),
+    ("x-amz-meta-spaces", "some   more  spaces"),
 ];
 
 /// Sends each request, a line such as `GET http://host/path`, follows where it is sent, and tells what came of it all.
@@ -41,6 +42,7 @@ pub(crate) fn everything(requests: &str) -> Error {
         path: Some(said.clone()),
         status: None,
         request_id: Some(said),
+        retry_after: None,
     })
 }
 
@@ -71,9 +73,13 @@ fn send(line: &str) -> Result<IncomingResponse, ErrorCode> {
     let (scheme, rest) = url.split_once("://").ok_or(ErrorCode::HttpRequestUriInvalid)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let fields = Fields::new();
-    for (name, value) in FORGED {
+    for (name, value) in HEADERS {
         // What can't be set is not sent.
         _ = fields.append(name, value.as_bytes());
+    }
+    if method == "PUT" {
+        // Without a length, some servers take none.
+        _ = fields.append("content-length", b"0");
     }
     let request = OutgoingRequest::new(fields);
     let method = match method {

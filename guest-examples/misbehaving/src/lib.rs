@@ -37,7 +37,7 @@ mod pulls;
 
 use std::io::Write;
 
-use lockkeeper_sdk::bindings::exports::lockkeeper::datastore::{capabilities, sync};
+use lockkeeper_sdk::bindings::exports::lockkeeper::datastore::{capabilities, index, sync};
 use lockkeeper_sdk::bindings::lockkeeper::datastore::{host, types};
 use lockkeeper_sdk::bindings::wasi::config::store;
 use lockkeeper_sdk::folder::Folder;
@@ -86,6 +86,24 @@ impl sync::Guest for Misbehaving {
                 Component::<Honest>::pull(options)
             }
         }
+    }
+}
+
+impl index::Guest for Misbehaving {
+    fn show(scope: Option<String>) -> Result<(), types::Error> {
+        Component::<Honest>::show(scope)
+    }
+
+    fn verify(scope: Option<String>) -> Result<(), types::Error> {
+        Component::<Honest>::verify(scope)
+    }
+
+    fn rebuild(scope: Option<String>, fence: Option<u64>) -> Result<(), types::Error> {
+        Component::<Honest>::rebuild(scope, fence)
+    }
+
+    fn convert(fence: Option<u64>) -> Result<(), types::Error> {
+        Component::<Honest>::convert(fence)
     }
 }
 

@@ -24,8 +24,6 @@
 //! there, whose owner then has to look itself. So the last one to leave has looked. What a crash leaves is a claim; a push finds
 //! it when it is [old](Blobs::sweep), and leaves in the name of the dead.
 
-use std::time::Duration;
-
 use bson::raw::{BindRawBsonRef, cstr};
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 use bytes::Bytes;
@@ -42,13 +40,11 @@ use crate::store::{Collection, Store};
 pub const CHUNK: usize = 2 * 1024 * 1024;
 /// How often something is tried while others change the same document.
 const ATTEMPTS: u32 = 16;
-/// After how long a claim counts as forgotten, longer than any call. If its owner lives, it starts anew.
-pub const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// After how many milliseconds a claim counts as forgotten: a day, longer than any call. If its owner lives, it starts anew.
+pub const FORGOTTEN: i64 = 24 * 3600 * 1000;
 
 /// The contents of a store.
-pub struct Blobs<'a> {
-    pub(crate) store: &'a Store,
-}
+pub struct Blobs<'a>(pub &'a Store);
 
 /// Somebody's intent to change what refers to a blob.
 #[derive(Clone, Debug)]
@@ -81,7 +77,7 @@ impl Blobs<'_> {
         }
         let claim = Claim::new(&digest, size);
         let mut fields = rawdoc! { "version": claim.version.as_str(), "size": signed(size) };
-        let long = self.store.is_long(size);
+        let long = self.0.is_long(size);
         if !long {
             let data = self.read(&mut body)?;
             if data.len() as u64 != size {
@@ -90,12 +86,12 @@ impl Blobs<'_> {
             fields.append(cstr!("data"), bytes(&data));
             fields.append(cstr!("done"), true);
         }
-        let pending = claim.entry(key, self.store.client().now().await?);
+        let pending = claim.entry(key, self.0.client().now().await?);
         let update = rawdoc! { "$addToSet": { "pending": pending }, "$set": fields };
         self.upsert(&digest, update).await?;
         if long && let Err(fault) = self.upload(&claim, &mut body).await {
             // Best effort: what stays is found as a forgotten claim.
-            if self.store.delete_all(Collection::Chunks, &chunks(&claim.id)).await.is_ok() {
+            if self.0.delete_all(Collection::Chunks, &chunks(&claim.id)).await.is_ok() {
                 let _ = self.leave(claim, false).await;
             }
             return Err(fault);
@@ -106,17 +102,18 @@ impl Blobs<'_> {
     /// Claims a content if it is there.
     pub async fn claim(&self, key: &str, digest: &str, size: u64) -> Result<Option<Claim>, Fault> {
         let claim = Claim::new(digest, size);
-        let pending = claim.entry(key, self.store.client().now().await?);
+        let pending = claim.entry(key, self.0.client().now().await?);
         let filter = rawdoc! { "_id": digest, "done": true };
-        let update = rawdoc! { "$addToSet": { "pending": pending }, "$set": { "version": claim.version.as_str() } };
-        Ok(self.store.update(Collection::Blobs, filter, update).await?.then_some(claim))
+        let update =
+            rawdoc! { "$addToSet": { "pending": pending }, "$set": { "version": claim.version.as_str() } };
+        Ok(self.0.update(Collection::Blobs, filter, update).await?.then_some(claim))
     }
 
     /// Two who make the same document at once may meet; then it is there.
     async fn upsert(&self, digest: &str, update: RawDocumentBuf) -> Result<(), Fault> {
         let filter = || rawdoc! { "_id": digest };
-        match self.store.upsert(Collection::Blobs, filter(), update.clone()).await {
-            Err(fault) if fault.is_duplicate() => self.store.upsert(Collection::Blobs, filter(), update).await,
+        match self.0.upsert(Collection::Blobs, filter(), update.clone()).await {
+            Err(fault) if fault.is_duplicate() => self.0.upsert(Collection::Blobs, filter(), update).await,
             result => result,
         }
     }
@@ -130,21 +127,21 @@ impl Blobs<'_> {
                 break;
             }
             sent += data.len() as u64;
-            put_piece(self.store, &claim.id, number, &data).await?;
+            put_piece(self.0, &claim.id, number, &data).await?;
         }
         if sent != claim.size {
             return Err(shortened());
         }
         let unfinished = rawdoc! { "_id": claim.digest.as_str(), "pending.id": claim.id.as_str(), "done": { "$ne": true } };
         let done = rawdoc! { "$set": { "done": true, "upload": claim.id.as_str() } };
-        if self.store.update(Collection::Blobs, unfinished, done).await? {
+        if self.0.update(Collection::Blobs, unfinished, done).await? {
             return Ok(());
         }
         let blob = self.look(&claim.digest).await?;
         if blob.as_ref().and_then(|blob| text(blob, "upload")) == Some(&claim.id) {
             return Ok(());
         }
-        self.store.delete_all(Collection::Chunks, &chunks(&claim.id)).await?;
+        self.0.delete_all(Collection::Chunks, &chunks(&claim.id)).await?;
         match blob {
             // Somebody else was faster.
             Some(blob) if has_claim(&blob, &claim.id) && blob.get_bool("done").unwrap_or_default() => Ok(()),
@@ -163,15 +160,15 @@ impl Blobs<'_> {
             if !referenced && self.remove(&digest, &id, &version, size).await? {
                 return Ok(Left::Deleted);
             }
-            let mut may_leave = mine();
-            let others = rawdoc! { "pending.1": { "$exists": true } };
-            match referenced {
-                true => may_leave.append(cstr!("$or"), array([rawdoc! { "version": version.as_str() }, others])),
-                false => may_leave.append(cstr!("pending.1"), rawdoc! { "$exists": true }),
-            }
             let left = fresh();
             let update = rawdoc! { "$pull": { "pending": { "id": id.as_str() } }, "$set": { "version": left.as_str() } };
-            if self.store.update(Collection::Blobs, may_leave, update).await? {
+            let mut unchanged = mine();
+            unchanged.append(cstr!("version"), version.as_str());
+            let mut among_others = mine();
+            among_others.append(cstr!("pending.1"), rawdoc! { "$exists": true });
+            if (referenced && self.0.update(Collection::Blobs, unchanged, update.clone()).await?)
+                || self.0.update(Collection::Blobs, among_others, update).await?
+            {
                 return Ok(Left::Kept);
             }
             match self.look(&digest).await? {
@@ -184,7 +181,9 @@ impl Blobs<'_> {
             // Somebody was here since the last look: look again.
             version = fresh();
             referenced = false;
-            self.store.update(Collection::Blobs, mine(), rawdoc! { "$set": { "version": version.as_str() } }).await?;
+            self.0
+                .update(Collection::Blobs, mine(), rawdoc! { "$set": { "version": version.as_str() } })
+                .await?;
         }
         Err(Fault::Other(Error::retry("others keep changing the same content")))
     }
@@ -192,8 +191,8 @@ impl Blobs<'_> {
     /// Deletes a blob if nothing happened to it since `version` and nobody else has a claim.
     async fn remove(&self, digest: &str, id: &str, version: &str, size: u64) -> Result<bool, Fault> {
         let alone = |version: &str| rawdoc! { "_id": digest, "version": version, "pending.id": id, "pending": { "$size": 1 } };
-        if !self.store.is_long(size) {
-            return self.store.delete(Collection::Blobs, alone(version)).await;
+        if !self.0.is_long(size) {
+            return self.0.delete(Collection::Blobs, alone(version)).await;
         }
         let Some(blob) = self.look(digest).await? else { return Ok(false) };
         if text(&blob, "version") != Some(version) {
@@ -208,11 +207,11 @@ impl Blobs<'_> {
             "$set": { "version": marked.as_str() },
             "$addToSet": { "trash": { "$each": array(trash.iter().copied()) } },
         };
-        if !self.store.update(Collection::Blobs, alone(version), update).await? {
+        if !self.0.update(Collection::Blobs, alone(version), update).await? {
             return Ok(false);
         }
         self.empty(digest, &trash).await?;
-        self.store.delete(Collection::Blobs, alone(&marked)).await
+        self.0.delete(Collection::Blobs, alone(&marked)).await
     }
 
     /// Deletes chunks that belong to nothing any more.
@@ -221,34 +220,33 @@ impl Blobs<'_> {
             return Ok(());
         }
         for upload in trash {
-            self.store.delete_all(Collection::Chunks, &chunks(upload)).await?;
+            self.0.delete_all(Collection::Chunks, &chunks(upload)).await?;
         }
         let update = rawdoc! { "$pullAll": { "trash": array(trash.iter().copied()) } };
-        self.store.update(Collection::Blobs, rawdoc! { "_id": digest }, update).await?;
+        self.0.update(Collection::Blobs, rawdoc! { "_id": digest }, update).await?;
         Ok(())
     }
 
-    /// Leaves in the name of those who claimed something `age` ago and did not come back.
-    pub async fn sweep(&self, age: Duration) -> Result<(), Fault> {
-        let now = self.store.client().now().await?;
-        let oldest = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    /// Leaves in the name of those who claimed something before a time, by the server's clock, and did not come back.
+    pub async fn sweep(&self, before: i64) -> Result<(), Fault> {
         let claimed = rawdoc! { "pending.key": { "$gt": "" } };
-        for blob in self.store.find_few(Collection::Blobs, claimed, without_data()).await? {
+        for blob in self.0.find_few(Collection::Blobs, claimed, without_data()).await? {
             let Some(digest) = text(&blob, "_id") else { continue };
-            let forgotten = entries(&blob).find(|entry| number(entry, "at").is_some_and(|at| at < oldest));
+            let forgotten = entries(&blob).find(|entry| number(entry, "at").is_some_and(|at| at < before));
             if let Some(id) = forgotten.and_then(|entry| text(entry, "id")) {
-                self.bury(digest, &blob, id, now).await?;
+                self.bury(digest, &blob, id).await?;
             }
         }
         Ok(())
     }
 
-    async fn bury(&self, digest: &str, blob: &RawDocument, dead: &str, now: i64) -> Result<(), Fault> {
+    async fn bury(&self, digest: &str, blob: &RawDocument, dead: &str) -> Result<(), Fault> {
         let size = number(blob, "size").and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
         let claim = Claim::new(digest, size);
+        let now = self.0.client().now().await?;
         // An upload whose claim has another name can't be completed any more.
         let mut trash = texts(blob, "trash");
-        if self.store.is_long(size) && text(blob, "upload") != Some(dead) {
+        if self.0.is_long(size) && text(blob, "upload") != Some(dead) {
             trash.push(dead);
         }
         let unchanged = rawdoc! { "_id": digest, "version": text(blob, "version").unwrap_or_default(), "pending.id": dead };
@@ -256,7 +254,7 @@ impl Blobs<'_> {
             "$set": { "version": claim.version.as_str(), "pending.$.id": claim.id.as_str(), "pending.$.at": now },
             "$addToSet": { "trash": { "$each": array(trash.iter().copied()) } },
         };
-        if self.store.update(Collection::Blobs, unchanged, update).await? {
+        if self.0.update(Collection::Blobs, unchanged, update).await? {
             self.empty(digest, &trash).await?;
             self.leave(claim, false).await?;
         }
@@ -264,23 +262,25 @@ impl Blobs<'_> {
     }
 
     async fn look(&self, digest: &str) -> Result<Option<RawDocumentBuf>, Fault> {
-        self.store.find(Collection::Blobs, rawdoc! { "_id": digest }, without_data()).await
+        self.0.find(Collection::Blobs, rawdoc! { "_id": digest }, without_data()).await
     }
 
     async fn is_referenced(&self, digest: &str) -> Result<bool, Fault> {
-        let found = self.store.find(Collection::Files, rawdoc! { "blob": digest }, rawdoc! { "_id": 1 });
+        let found = self.0.find(Collection::Files, rawdoc! { "blob": digest }, rawdoc! { "_id": 1 });
         Ok(found.await?.is_some())
     }
 
     fn read(&self, body: &mut Body) -> Result<Bytes, Fault> {
-        let piece = body.read(self.store.chunk());
+        let piece = body.read(self.0.chunk());
         piece.map_err(|error| Fault::Other(Error::fatal(format!("can't read the content: {error}"))))
     }
 
     /// Opens a content for reading, `None` if it is not there.
     pub async fn get(&self, digest: &str) -> Result<Option<Content>, Fault> {
         let filter = rawdoc! { "_id": digest, "done": true };
-        let Some(blob) = self.store.find(Collection::Blobs, filter, rawdoc! { "data": 1, "upload": 1, "size": 1 }).await? else {
+        let Some(blob) =
+            self.0.find(Collection::Blobs, filter, rawdoc! { "data": 1, "upload": 1, "size": 1 }).await?
+        else {
             return Ok(None);
         };
         if let Ok(data) = blob.get_binary("data") {
@@ -347,8 +347,10 @@ pub async fn put_piece(store: &Store, upload: &str, number: u32, data: &[u8]) ->
 
 /// Reads one chunk, `None` if it is not there.
 pub async fn piece(store: &Store, upload: &str, number: u32) -> Result<Option<Bytes>, Fault> {
-    let chunk = store.find(Collection::Chunks, rawdoc! { "_id": chunk(upload, number) }, rawdoc! { "data": 1 });
-    let data = chunk.await?.and_then(|chunk| Some(Bytes::copy_from_slice(chunk.get_binary("data").ok()?.bytes)));
+    let chunk =
+        store.find(Collection::Chunks, rawdoc! { "_id": chunk(upload, number) }, rawdoc! { "data": 1 });
+    let data =
+        chunk.await?.and_then(|chunk| Some(Bytes::copy_from_slice(chunk.get_binary("data").ok()?.bytes)));
     Ok(data.filter(|data| !data.is_empty()))
 }
 

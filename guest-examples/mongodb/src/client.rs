@@ -40,7 +40,13 @@ enum Asked {
 impl Client {
     /// Makes a client. It connects when the first request is made.
     pub fn new(target: Target) -> Self {
-        Self { target, primary: RefCell::default(), idle: RefCell::default(), salted: RefCell::default(), clock: Cell::default() }
+        Self {
+            target,
+            primary: RefCell::default(),
+            idle: RefCell::default(),
+            salted: RefCell::default(),
+            clock: Cell::default(),
+        }
     }
 
     /// What it leads to.
@@ -59,8 +65,8 @@ impl Client {
 
     /// Sends a request to the primary.
     ///
-    /// A request whose answer is lost, or that met a server which is no longer the primary, is sent once more. It may
-    /// then be carried out twice, so each request has to be one that can be told to have been.
+    /// A request whose answer is lost, that met a server which is no longer the primary, or that failed for some other reason which
+    /// may have passed, is sent once more. It may then be carried out twice, so each write has to be one of which that can be told.
     pub async fn request(
         &self,
         database: &str,
@@ -68,7 +74,7 @@ impl Client {
         sequence: Option<&Sequence<'_>>,
     ) -> Result<RawDocumentBuf, Fault> {
         match self.request_once(database, command, sequence).await {
-            Err(fault) if fault.resend() => self.request_once(database, command, sequence).await,
+            Err(fault) if fault.may_pass() => self.request_once(database, command, sequence).await,
             result => result,
         }
     }
@@ -135,7 +141,9 @@ impl Client {
                         }
                     }
                 }
-                Err(fault @ (Fault::Config(_) | Fault::Login(_) | Fault::Refused(_))) => return Err((false, fault)),
+                Err(fault @ (Fault::Config(_) | Fault::Login(_) | Fault::Refused(_))) => {
+                    return Err((false, fault));
+                }
                 // It may well be the primary.
                 Err(fault @ Fault::Denied(_)) => {
                     failure = Some(fault);
@@ -155,7 +163,9 @@ impl Client {
         self.check_set(address, &hello)?;
         if !hello.primary {
             if self.target.direct {
-                return Err(Fault::Config(format!("{address} is not the primary: leave out `directConnection`, or name the primary")));
+                return Err(Fault::Config(format!(
+                    "{address} is not the primary: leave out `directConnection`, or name the primary"
+                )));
             }
             return Ok(Asked::Other(hello.points_to.into_iter().chain(hello.members).collect()));
         }
@@ -171,7 +181,9 @@ impl Client {
     fn check_set(&self, address: &Address, hello: &Hello) -> Result<(), Fault> {
         match (&self.target.replica_set, &hello.set) {
             (Some(wanted), found) if found.as_ref() != Some(wanted) => Err(Fault::Config(match found {
-                Some(found) => format!("{address} belongs to the replica set {found:?}, and `replicaSet` says {wanted:?}"),
+                Some(found) => format!(
+                    "{address} belongs to the replica set {found:?}, and `replicaSet` says {wanted:?}"
+                ),
                 None => format!("{address} belongs to no replica set, and `replicaSet` says {wanted:?}"),
             })),
             _ => Ok(()),

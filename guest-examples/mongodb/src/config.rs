@@ -40,12 +40,20 @@ impl Config {
         })?;
         let forbidden = |c: char| c.is_control() || r#"/\. "$*<>:|?"#.contains(c);
         if database.is_empty() || database.len() > 63 || database.contains(forbidden) {
-            return Err(Error::config("in [datastore.config]: the database's name has characters that MongoDB forbids"));
+            return Err(Error::config(
+                "in [datastore.config]: the database's name has characters that MongoDB forbids",
+            ));
         }
         let prefix = self.prefix.unwrap_or_else(|| "lockkeeper".to_owned());
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if prefix.is_empty() || prefix.len() > 60 || !prefix.chars().all(fine) || prefix.starts_with("system.") {
-            return Err(Error::config("in [datastore.config]: `prefix` has to be made of letters, digits, `-`, `_` and `.`"));
+        if prefix.is_empty()
+            || prefix.len() > 60
+            || !prefix.chars().all(fine)
+            || prefix.starts_with("system.")
+        {
+            return Err(Error::config(
+                "in [datastore.config]: `prefix` has to be made of letters, digits, `-`, `_` and `.`",
+            ));
         }
         Ok(Checked { target, database, prefix })
     }
@@ -57,7 +65,12 @@ mod tests {
 
     fn config(url: &str, database: Option<&str>, prefix: Option<&str>) -> Config {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        Config { url: SecretString::from(url.to_owned()), password: None, database: own(database), prefix: own(prefix) }
+        Config {
+            url: SecretString::from(url.to_owned()),
+            password: None,
+            database: own(database),
+            prefix: own(prefix),
+        }
     }
 
     #[test]

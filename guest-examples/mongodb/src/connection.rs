@@ -48,7 +48,8 @@ impl Connection {
     pub async fn open(address: &Address, target: &Target) -> Result<(Self, Hello), Fault> {
         let socket = Socket::connect(address, target.tls, target.connect_timeout);
         let socket = socket.await.map_err(|error| Fault::io(address, "connect to", &error))?;
-        let mut connection = Self { address: address.clone(), socket, requests: 0, patience: target.connect_timeout };
+        let mut connection =
+            Self { address: address.clone(), socket, requests: 0, patience: target.connect_timeout };
         let mut hello = rawdoc! {
             "hello": 1,
             "helloOk": true,
@@ -67,12 +68,19 @@ impl Connection {
     }
 
     /// Logs in. `salted` is what an earlier login computed.
-    pub async fn login(&mut self, hello: &Hello, who: &Credentials, salted: &mut Option<Salted>) -> Result<(), Fault> {
+    pub async fn login(
+        &mut self,
+        hello: &Hello,
+        who: &Credentials,
+        salted: &mut Option<Salted>,
+    ) -> Result<(), Fault> {
         if let Some(mechanisms) = &hello.mechanisms
             && !mechanisms.iter().any(|mechanism| mechanism == "SCRAM-SHA-256")
         {
             let offered = mechanisms.join(", ");
-            return Err(Fault::Login(format!("the server offers {offered} and not SCRAM-SHA-256 for this user: set its password anew")));
+            return Err(Fault::Login(format!(
+                "the server offers {offered} and not SCRAM-SHA-256 for this user: set its password anew"
+            )));
         }
         let problem = |problem: &str| Fault::Login(problem.to_owned());
         let mut random = [0; 24];
@@ -99,10 +107,16 @@ impl Connection {
         Ok(())
     }
 
-    async fn resume(&mut self, who: &Credentials, answer: &RawDocument, payload: &[u8]) -> Result<RawDocumentBuf, Fault> {
+    async fn resume(
+        &mut self,
+        who: &Credentials,
+        answer: &RawDocument,
+        payload: &[u8],
+    ) -> Result<RawDocumentBuf, Fault> {
         let conversation = number(answer, "conversationId").and_then(|id| i32::try_from(id).ok());
         let conversation = conversation.ok_or_else(|| unreadable("conversationId"))?;
-        let request = rawdoc! { "saslContinue": 1, "conversationId": conversation, "payload": bytes(payload) };
+        let request =
+            rawdoc! { "saslContinue": 1, "conversationId": conversation, "payload": bytes(payload) };
         self.request(&who.source, request, None).await
     }
 
@@ -152,9 +166,13 @@ impl Hello {
             primary: answer.get_bool("isWritablePrimary").unwrap_or_default(),
             set: text(answer, "setName").map(str::to_owned),
             points_to: text(answer, "primary").and_then(Address::parse),
-            clock: answer.get_datetime("localTime").map(|time| time.timestamp_millis()).map_err(|_| unreadable("localTime"))?,
+            clock: answer
+                .get_datetime("localTime")
+                .map(|time| time.timestamp_millis())
+                .map_err(|_| unreadable("localTime"))?,
             members: texts(answer, "hosts").into_iter().filter_map(Address::parse).collect(),
-            mechanisms: mechanisms.map(|_| texts(answer, "saslSupportedMechs").into_iter().map(str::to_owned).collect()),
+            mechanisms: mechanisms
+                .map(|_| texts(answer, "saslSupportedMechs").into_iter().map(str::to_owned).collect()),
         })
     }
 }

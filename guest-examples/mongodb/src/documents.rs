@@ -29,18 +29,17 @@ const LONG: char = 'c';
 const SHORT: char = 's';
 
 /// The documents of a store.
-pub struct Documents<'a> {
-    pub(crate) store: &'a Store,
-}
+pub struct Documents<'a>(pub &'a Store);
 
 impl Documents<'_> {
     /// Reads a document, without its content if it is the one that is known.
     pub async fn read(&self, key: &str, known: Option<&Token>) -> Result<DocumentRead, Fault> {
         let known = known.map_or("", |token| token.0.as_str());
         for _ in 0..ATTEMPTS {
-            let unless_known = rawdoc! { "$cond": [{ "$eq": ["$revision", { "$literal": known }] }, "$$REMOVE", "$data"] };
+            let unless_known =
+                rawdoc! { "$cond": [{ "$eq": ["$revision", { "$literal": known }] }, "$$REMOVE", "$data"] };
             let fields = rawdoc! { "revision": 1, "size": 1, "data": unless_known };
-            let Some(found) = self.store.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else {
+            let Some(found) = self.0.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else {
                 return Ok(DocumentRead::Absent);
             };
             let Some(revision) = text(&found, "revision") else { return Ok(DocumentRead::Absent) };
@@ -60,13 +59,15 @@ impl Documents<'_> {
         if !revision.starts_with(LONG) {
             return Ok(Some(found.get_binary("data").map_err(|_| unreadable("data"))?.bytes.to_vec()));
         }
-        let size = number(found, "size").and_then(|size| usize::try_from(size).ok()).ok_or_else(|| unreadable("size"))?;
+        let size = number(found, "size")
+            .and_then(|size| usize::try_from(size).ok())
+            .ok_or_else(|| unreadable("size"))?;
         let mut content = Vec::new();
         for part in 0_u32.. {
             if content.len() >= size {
                 break;
             }
-            let Some(data) = piece(self.store, revision, part).await? else { return Ok(None) };
+            let Some(data) = piece(self.0, revision, part).await? else { return Ok(None) };
             content.extend(data);
         }
         Ok(Some(content))
@@ -75,7 +76,7 @@ impl Documents<'_> {
     /// Writes a document if it is still the expected one, or still absent.
     pub async fn swap(&self, key: &str, expected: Option<&Token>, content: &[u8]) -> Result<Swap, Fault> {
         let expected = expected.map(|token| token.0.as_str());
-        let long = self.store.is_long(content.len() as u64);
+        let long = self.0.is_long(content.len() as u64);
         let revision = format!("{}{}", if long { LONG } else { SHORT }, fresh());
         let mut update = if long {
             self.upload(key, expected, &revision, content).await?;
@@ -116,34 +117,40 @@ impl Documents<'_> {
         }
         let swapped = if long {
             filter.append(cstr!("pending.id"), revision);
-            self.store.update(Collection::Index, filter, update).await?
+            self.0.update(Collection::Index, filter, update).await?
         } else if expected.is_none() {
-            match self.store.upsert(Collection::Index, filter, update).await {
+            match self.0.upsert(Collection::Index, filter, update).await {
                 Err(fault) if fault.is_duplicate() => false,
                 result => result.map(|()| true)?,
             }
         } else {
-            self.store.update(Collection::Index, filter, update).await?
+            self.0.update(Collection::Index, filter, update).await?
         };
         if swapped {
             return Ok(true);
         }
         // It may have been this very swap, whose first answer was lost.
-        let found = self.store.find(Collection::Index, rawdoc! { "_id": key }, rawdoc! { "revision": 1 }).await?;
+        let found = self.0.find(Collection::Index, rawdoc! { "_id": key }, rawdoc! { "revision": 1 }).await?;
         Ok(found.as_ref().and_then(|found| text(found, "revision")) == Some(revision))
     }
 
     /// Sends the chunks of a revision.
-    async fn upload(&self, key: &str, expected: Option<&str>, revision: &str, content: &[u8]) -> Result<(), Fault> {
+    async fn upload(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        revision: &str,
+        content: &[u8],
+    ) -> Result<(), Fault> {
         let pending = rawdoc! { "id": revision, "on": expected.unwrap_or_default() };
         let announce = rawdoc! { "$addToSet": { "pending": pending } };
-        let upsert = || self.store.upsert(Collection::Index, rawdoc! { "_id": key }, announce.clone());
+        let upsert = || self.0.upsert(Collection::Index, rawdoc! { "_id": key }, announce.clone());
         match upsert().await {
             Err(fault) if fault.is_duplicate() => upsert().await?,
             result => result?,
         }
-        for (number, piece) in (0_u32..).zip(content.chunks(self.store.chunk())) {
-            put_piece(self.store, revision, number, piece).await?;
+        for (number, piece) in (0_u32..).zip(content.chunks(self.0.chunk())) {
+            put_piece(self.0, revision, number, piece).await?;
         }
         Ok(())
     }
@@ -151,30 +158,38 @@ impl Documents<'_> {
     /// Deletes the chunks of revisions that were replaced, or that can't become current any more.
     async fn tidy(&self, key: &str) -> Result<(), Fault> {
         let fields = rawdoc! { "revision": 1, "pending": 1, "trash": 1 };
-        let Some(found) = self.store.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else { return Ok(()) };
+        let Some(found) = self.0.find(Collection::Index, rawdoc! { "_id": key }, fields).await? else {
+            return Ok(());
+        };
         let current = text(&found, "revision").unwrap_or_default();
         let pending = found.get_array("pending").ok().into_iter().flatten();
         let pending = pending.filter_map(|entry| entry.ok()?.as_document());
-        let late: Vec<_> =
-            pending.filter(|entry| text(entry, "on") != Some(current)).filter_map(|entry| text(entry, "id")).collect();
+        let late: Vec<_> = pending
+            .filter(|entry| text(entry, "on") != Some(current))
+            .filter_map(|entry| text(entry, "id"))
+            .collect();
         let trash: Vec<_> = texts(&found, "trash").into_iter().chain(late.iter().copied()).collect();
         if trash.is_empty() {
             return Ok(());
         }
         for revision in &trash {
-            self.store.delete_all(Collection::Chunks, &chunks(revision)).await?;
+            self.0.delete_all(Collection::Chunks, &chunks(revision)).await?;
         }
         let update = rawdoc! {
             "$pull": { "pending": { "id": { "$in": array(late) } } },
             "$pullAll": { "trash": array(trash) },
         };
-        self.store.update(Collection::Index, rawdoc! { "_id": key }, update).await?;
+        self.0.update(Collection::Index, rawdoc! { "_id": key }, update).await?;
         Ok(())
     }
 
     /// Lists one page of the documents below a prefix.
-    pub async fn list(&self, prefix: &str, place: Option<Place>) -> Result<(Vec<Listed>, Option<Place>), Fault> {
-        let (found, next) = self.store.list(Collection::Index, prefix, rawdoc! { "revision": 1 }, place).await?;
+    pub async fn list(
+        &self,
+        prefix: &str,
+        place: Option<Place>,
+    ) -> Result<(Vec<Listed>, Option<Place>), Fault> {
+        let (found, next) = self.0.list(Collection::Index, prefix, rawdoc! { "revision": 1 }, place).await?;
         let listed = found.iter().filter_map(|found| {
             let (key, revision) = (text(found, "_id")?, text(found, "revision")?);
             Some(Listed { key: key.to_owned(), token: Some(Token(revision.to_owned())) })

@@ -73,8 +73,11 @@ impl Fault {
     pub fn io(address: &Address, what: &str, error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::PermissionDenied => Self::Denied(address.clone()),
+            ErrorKind::InvalidData => Self::Config(format!("can't {what} {address}: {error}")),
             ErrorKind::UnexpectedEof => Self::Network(format!("{address} closed the connection")),
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::Network(format!("{address} did not answer in time")),
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+                Self::Network(format!("{address} did not answer in time"))
+            }
             _ => Self::Network(format!("can't {what} {address}: {error}")),
         }
     }
@@ -87,11 +90,11 @@ impl Fault {
         }
     }
 
-    /// Says whether the same request may succeed on another connection at once.
-    pub fn resend(&self) -> bool {
+    /// Says whether the same request may succeed now.
+    pub fn may_pass(&self) -> bool {
         match self {
             Self::Network(_) => true,
-            Self::Refused(refusal) => meaning(refusal.code) == Meaning::NoPrimary,
+            Self::Refused(refusal) => refusal.may_pass(),
             _ => false,
         }
     }
@@ -108,7 +111,9 @@ impl Fault {
             Self::Denied(address) => Error::config(format!(
                 "the host does not let this extension connect to {address}: grant it with `tcp = [\"{address}\"]` in [datastore.grants]"
             )),
-            Self::Protocol(what) => Error::fatal(format!("the server sent {what}: is it MongoDB 4.4 or newer?")),
+            Self::Protocol(what) => {
+                Error::fatal(format!("the server sent {what}: is it MongoDB 4.4 or newer?"))
+            }
             Self::Config(what) => Error::config(what),
             Self::Login(what) => Error::reauthenticate(format!("{}: {what}", login(target))),
             Self::Refused(refusal) => refusal.into_error(target),
@@ -126,13 +131,16 @@ fn login(target: &Target) -> String {
 }
 
 impl Refusal {
+    fn may_pass(&self) -> bool {
+        self.retryable || matches!(meaning(self.code), Meaning::NoPrimary | Meaning::Passing)
+    }
+
     fn into_error(self, target: &Target) -> Error {
         let error = match meaning(self.code) {
-            _ if self.retryable => Error::retry(self.to_string()),
-            Meaning::NoPrimary | Meaning::Passing => Error::retry(self.to_string()),
+            _ if self.may_pass() => Error::retry(self.to_string()),
             Meaning::Login => Error::reauthenticate(format!("{}: {self}", login(target))),
             Meaning::Config => Error::config(self.to_string()),
-            Meaning::Other => Error::fatal(self.to_string()),
+            _ => Error::fatal(self.to_string()),
         };
         match u16::try_from(self.code) {
             Ok(code) if code != 0 => error.with_status(code),
@@ -145,7 +153,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message: String = self.message.chars().take(LONGEST).collect();
         write!(f, "the server answers {:?}", message)?;
-        if self.name.is_empty() { Ok(()) } else { write!(f, " ({})", self.name.chars().take(60).collect::<String>()) }
+        if self.name.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.name.chars().take(60).collect::<String>())
+        }
     }
 }
 
@@ -173,7 +185,10 @@ mod tests {
     fn a_failed_login_names_user_and_source_and_never_the_password() {
         match error(18, false) {
             Error::Reauthenticate(failure) => {
-                assert!(failure.message.contains("\"me\"") && failure.message.contains("\"users\""), "{failure:?}");
+                assert!(
+                    failure.message.contains("\"me\"") && failure.message.contains("\"users\""),
+                    "{failure:?}"
+                );
                 assert!(!failure.message.contains("secret"));
                 assert_eq!(failure.status, Some(18));
             }

@@ -18,9 +18,7 @@ use crate::store::{Collection, Store};
 const ATTEMPTS: u32 = 8;
 
 /// The files of a store.
-pub struct Files<'a> {
-    pub(crate) store: &'a Store,
-}
+pub struct Files<'a>(pub &'a Store);
 
 /// What a path has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +44,9 @@ impl Manifest {
     fn read(document: &RawDocumentBuf) -> Result<Self, Fault> {
         Ok(Self {
             blob: text(document, "blob").ok_or_else(|| unreadable("blob"))?.to_owned(),
-            size: number(document, "size").and_then(|size| size.try_into().ok()).ok_or_else(|| unreadable("size"))?,
+            size: number(document, "size")
+                .and_then(|size| size.try_into().ok())
+                .ok_or_else(|| unreadable("size"))?,
             write: text(document, "write").ok_or_else(|| unreadable("write"))?.to_owned(),
         })
     }
@@ -58,12 +58,12 @@ impl Manifest {
 
 impl Files<'_> {
     fn blobs(&self) -> Blobs<'_> {
-        Blobs { store: self.store }
+        Blobs(self.0)
     }
 
     /// What a path has, `None` if there is no such file.
     pub async fn find(&self, key: &str) -> Result<Option<Manifest>, Fault> {
-        let found = self.store.find(Collection::Files, rawdoc! { "_id": key }, rawdoc! {}).await?;
+        let found = self.0.find(Collection::Files, rawdoc! { "_id": key }, rawdoc! {}).await?;
         found.as_ref().map(Manifest::read).transpose()
     }
 
@@ -91,7 +91,7 @@ impl Files<'_> {
         for _ in 0..ATTEMPTS {
             let Some(old) = self.find(key).await? else { return Ok(()) };
             let claim = self.claim(key, &old).await?;
-            let gone = self.store.delete(Collection::Files, unchanged(key, &old)).await?;
+            let gone = self.0.delete(Collection::Files, unchanged(key, &old)).await?;
             self.leave_to_others(claim).await?;
             if gone {
                 return Ok(());
@@ -115,7 +115,7 @@ impl Files<'_> {
             }
             let new = Manifest { write: fresh(), ..old.clone() };
             self.point(to, &new, claim).await?;
-            if from == to || self.store.delete(Collection::Files, unchanged(from, &old)).await? {
+            if from == to || self.0.delete(Collection::Files, unchanged(from, &old)).await? {
                 return Ok(true);
             }
             // The first answer was lost, or it was replaced, and then that is to be moved as well.
@@ -134,7 +134,7 @@ impl Files<'_> {
                 Some(old) => {
                     let former = if old.blob == new.blob { None } else { self.claim(key, &old).await? };
                     let update = rawdoc! { "$set": new.fields() };
-                    done = self.store.update(Collection::Files, unchanged(key, &old), update).await?;
+                    done = self.0.update(Collection::Files, unchanged(key, &old), update).await?;
                     self.leave_to_others(former).await?;
                 }
             }
@@ -152,9 +152,11 @@ impl Files<'_> {
         for element in new.fields().iter().flatten() {
             document.append(element.0, element.1);
         }
-        match self.store.insert(Collection::Files, document).await {
+        match self.0.insert(Collection::Files, document).await {
             // Unless it was this very insert, whose first answer was lost.
-            Err(fault) if fault.is_duplicate() => Ok(self.find(key).await?.is_some_and(|found| found.write == new.write)),
+            Err(fault) if fault.is_duplicate() => {
+                Ok(self.find(key).await?.is_some_and(|found| found.write == new.write))
+            }
             result => result.map(|()| true),
         }
     }
@@ -186,7 +188,10 @@ impl Files<'_> {
 
 /// Says that the content of a file is missing.
 pub fn damaged(manifest: &Manifest) -> Error {
-    Error::fatal(format!("the remote is damaged: it lists this file, and its content {} is gone", manifest.blob))
+    Error::fatal(format!(
+        "the remote is damaged: it lists this file, and its content {} is gone",
+        manifest.blob
+    ))
 }
 
 fn unchanged(key: &str, manifest: &Manifest) -> RawDocumentBuf {

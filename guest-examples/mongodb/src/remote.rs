@@ -1,12 +1,12 @@
 //! What the SDK sees of it.
 
-use std::time::Duration;
-
 use async_lock::OnceCell;
 use bson::rawdoc;
 use futures_util::stream::LocalBoxStream;
 use lockkeeper_sdk::shard::Entry;
-use lockkeeper_sdk::{Body, DocumentRead, Listed, Object, Page, PutNew, Remote, Result, Stored, Swap, Token, pages};
+use lockkeeper_sdk::{
+    Body, DocumentRead, Listed, Object, Page, PutNew, Remote, Result, Stored, Swap, Token, pages,
+};
 
 use crate::blobs::{Blobs, CHUNK, FORGOTTEN};
 use crate::client::Client;
@@ -23,8 +23,6 @@ const ATTEMPTS: u32 = 4;
 /// A remote in a MongoDB database.
 pub struct Mongo {
     store: Store,
-    /// After how long the claims of others count as forgotten.
-    forgotten: Duration,
     /// Set when the first write has made sure of what writes need.
     ready: OnceCell<()>,
 }
@@ -33,12 +31,12 @@ impl Mongo {
     /// Opens a database. It is connected to when the first request is made.
     pub fn open(config: Config) -> Result<Self> {
         let Checked { target, database, prefix } = config.check()?;
-        Ok(Self::new(Store::new(Client::new(target), database, prefix, CHUNK), FORGOTTEN))
+        Ok(Self::new(Store::new(Client::new(target), database, prefix, CHUNK)))
     }
 
-    /// Makes a remote of a store, where the claims of others count as forgotten after a time.
-    pub fn new(store: Store, forgotten: Duration) -> Self {
-        Self { store, forgotten, ready: OnceCell::new() }
+    /// Makes a remote of a store.
+    pub fn new(store: Store) -> Self {
+        Self { store, ready: OnceCell::new() }
     }
 
     /// The collections.
@@ -47,15 +45,15 @@ impl Mongo {
     }
 
     fn files(&self) -> Files<'_> {
-        Files { store: &self.store }
+        Files(&self.store)
     }
 
     fn blobs(&self) -> Blobs<'_> {
-        Blobs { store: &self.store }
+        Blobs(&self.store)
     }
 
     fn documents(&self) -> Documents<'_> {
-        Documents { store: &self.store }
+        Documents(&self.store)
     }
 
     fn report<T>(&self, result: Result<T, Fault>) -> Result<T> {
@@ -67,7 +65,8 @@ impl Mongo {
         let prepare = async || {
             self.store.index(Collection::Files, "blob").await?;
             self.store.index(Collection::Blobs, "pending.key").await?;
-            self.blobs().sweep(self.forgotten).await
+            let now = self.store.client().now().await?;
+            self.blobs().sweep(now.saturating_sub(FORGOTTEN)).await
         };
         self.ready.get_or_try_init(prepare).await.map(|_| ())
     }

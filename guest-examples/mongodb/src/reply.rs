@@ -64,7 +64,10 @@ pub fn number(document: &RawDocument, field: &str) -> Option<i64> {
     match document.get(field).ok()?? {
         RawBsonRef::Int32(number) => Some(number.into()),
         RawBsonRef::Int64(number) => Some(number),
-        #[expect(clippy::cast_possible_truncation, reason = "a number with a fraction is none of those meant here")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a number with a fraction is none of those meant here"
+        )]
         RawBsonRef::Double(number) => Some(number as i64),
         RawBsonRef::Boolean(flag) => Some(flag.into()),
         _ => None,
@@ -101,9 +104,11 @@ mod tests {
 
     #[test]
     fn a_write_that_was_refused_in_part_is_refused() {
-        let answer = rawdoc! { "ok": 1.0, "n": 0, "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "E11000" }] };
+        let answer =
+            rawdoc! { "ok": 1.0, "n": 0, "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "E11000" }] };
         assert!(check(&answer).unwrap_err().is_duplicate());
-        let answer = rawdoc! { "ok": 1.0, "n": 1, "writeConcernError": { "code": 64, "errmsg": "waiting timed out" } };
+        let answer =
+            rawdoc! { "ok": 1.0, "n": 1, "writeConcernError": { "code": 64, "errmsg": "waiting timed out" } };
         assert!(matches!(check(&answer), Err(Fault::Refused(refusal)) if refusal.code == 64));
         assert!(check(&rawdoc! { "ok": 1.0, "writeErrors": [] }).is_ok());
         assert!(matches!(check(&rawdoc! {}), Err(Fault::Protocol(_))));

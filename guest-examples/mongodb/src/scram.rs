@@ -92,7 +92,8 @@ impl Last {
     pub fn check(self, server: &[u8]) -> Result<(), Problem> {
         let unproven = "the server does not prove that it knows the password";
         let server = std::str::from_utf8(server).map_err(|_| unproven)?;
-        let signature = server.split(',').next().and_then(|field| field.strip_prefix("v=")).ok_or(unproven)?;
+        let signature =
+            server.split(',').next().and_then(|field| field.strip_prefix("v=")).ok_or(unproven)?;
         let signature = STANDARD.decode(signature).map_err(|_| unproven)?;
         // Compares in constant time.
         self.signature.verify_slice(&signature).map_err(|_| unproven)
@@ -106,7 +107,9 @@ impl Salted {
         salt: Vec<u8>,
         iterations: u32,
     ) -> Result<Hash, Problem> {
-        if let Some(known) = known.as_ref().filter(|known| known.salt == salt && known.iterations == iterations) {
+        if let Some(known) =
+            known.as_ref().filter(|known| known.salt == salt && known.iterations == iterations)
+        {
             return Ok(known.password);
         }
         if iterations < FEWEST_ITERATIONS {

@@ -72,7 +72,12 @@ impl Store {
     }
 
     /// Writes, and waits until a majority has it. Answers with the number of documents that were matched or made.
-    async fn write(&self, mut command: RawDocumentBuf, field: &str, documents: &[RawDocumentBuf]) -> Result<i64, Fault> {
+    async fn write(
+        &self,
+        mut command: RawDocumentBuf,
+        field: &str,
+        documents: &[RawDocumentBuf],
+    ) -> Result<i64, Fault> {
         let patience = i64::try_from(self.client.target().socket_timeout.as_millis()).unwrap_or(i64::MAX);
         // The server gives up first, so that its answer is not taken for silence.
         command.append(cstr!("writeConcern"), rawdoc! { "w": "majority", "wtimeout": patience / 4 * 3 });
@@ -162,20 +167,34 @@ impl Store {
     }
 
     /// Inserts documents.
-    pub async fn insert_many(&self, collection: Collection, documents: &[RawDocumentBuf]) -> Result<(), Fault> {
+    pub async fn insert_many(
+        &self,
+        collection: Collection,
+        documents: &[RawDocumentBuf],
+    ) -> Result<(), Fault> {
         self.write(rawdoc! { "insert": self.name(collection) }, "documents", documents).await?;
         Ok(())
     }
 
     /// Updates the document that matches, and says whether one did.
-    pub async fn update(&self, collection: Collection, filter: RawDocumentBuf, update: RawDocumentBuf) -> Result<bool, Fault> {
+    pub async fn update(
+        &self,
+        collection: Collection,
+        filter: RawDocumentBuf,
+        update: RawDocumentBuf,
+    ) -> Result<bool, Fault> {
         let statement = rawdoc! { "q": filter, "u": update };
         Ok(self.write(rawdoc! { "update": self.name(collection) }, "updates", &[statement]).await? > 0)
     }
 
     /// Updates the document that matches, or makes one; one that has its `_id` and doesn't match is a
     /// [duplicate](Fault::is_duplicate).
-    pub async fn upsert(&self, collection: Collection, filter: RawDocumentBuf, update: RawDocumentBuf) -> Result<(), Fault> {
+    pub async fn upsert(
+        &self,
+        collection: Collection,
+        filter: RawDocumentBuf,
+        update: RawDocumentBuf,
+    ) -> Result<(), Fault> {
         let statement = rawdoc! { "q": filter, "u": update, "upsert": true };
         self.write(rawdoc! { "update": self.name(collection) }, "updates", &[statement]).await?;
         Ok(())
@@ -195,10 +214,20 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes every document.
+    pub async fn delete_every(&self, collection: Collection) -> Result<(), Fault> {
+        let statement = rawdoc! { "q": {}, "limit": 0 };
+        self.write(rawdoc! { "delete": self.name(collection) }, "deletes", &[statement]).await?;
+        Ok(())
+    }
+
     /// Makes sure that documents are found quickly by a field.
     pub async fn index(&self, collection: Collection, field: &str) -> Result<(), Fault> {
         let mut key = RawDocumentBuf::new();
-        key.append(bson::raw::CString::try_from(field).map_err(|error| Fault::Protocol(error.to_string()))?, 1);
+        key.append(
+            bson::raw::CString::try_from(field).map_err(|error| Fault::Protocol(error.to_string()))?,
+            1,
+        );
         let mut indexes = RawArrayBuf::new();
         indexes.push(rawdoc! { "key": key, "name": field });
         let command = rawdoc! { "createIndexes": self.name(collection), "indexes": indexes };

@@ -117,7 +117,9 @@ impl Target {
             None => (rest, ""),
         };
         if tail.contains('@') {
-            return Err(wrong("`/`, `?` and `@` in user, password and options have to be written as `%2F`, `%3F` and `%40`"));
+            return Err(wrong(
+                "`/`, `?` and `@` in user, password and options have to be written as `%2F`, `%3F` and `%40`",
+            ));
         }
         let (path, options) = tail.split_once('?').unwrap_or((tail, ""));
         let (login, hosts) = match authority.rsplit_once('@') {
@@ -125,12 +127,14 @@ impl Target {
             None => (None, authority),
         };
         let hosts = hosts.split(',').enumerate().map(|(at, host)| {
-            Address::parse(host).ok_or_else(|| wrong(format_args!("host {} is not of the form `host:port`", at + 1)))
+            Address::parse(host)
+                .ok_or_else(|| wrong(format_args!("host {} is not of the form `host:port`", at + 1)))
         });
         let mut target = Self {
             hosts: hosts.collect::<Result<_>>()?,
             credentials: None,
-            database: Some(decoded(path.trim_start_matches('/'), "the database")?).filter(|name| !name.is_empty()),
+            database: Some(decoded(path.trim_start_matches('/'), "the database")?)
+                .filter(|name| !name.is_empty()),
             replica_set: None,
             direct: false,
             tls: false,
@@ -142,7 +146,8 @@ impl Target {
         };
         let mut source = None;
         for option in options.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = option.split_once('=').ok_or_else(|| wrong("an option has the form `name=value`"))?;
+            let (name, value) =
+                option.split_once('=').ok_or_else(|| wrong("an option has the form `name=value`"))?;
             target.option(name, &decoded(value, "an option")?, &mut source)?;
         }
         target.credentials = credentials(login, password, source, target.database.as_deref())?;
@@ -161,7 +166,9 @@ impl Target {
         };
         let time = || match value.parse() {
             Ok(time @ 1..=3_600_000) => Ok(Duration::from_millis(time)),
-            _ => Err(wrong(format_args!("the option `{name}` has to be a number of milliseconds, up to an hour"))),
+            _ => Err(wrong(format_args!(
+                "the option `{name}` has to be a number of milliseconds, up to an hour"
+            ))),
         };
         match name.to_ascii_lowercase().as_str() {
             "authsource" => *source = Some(value.to_owned()),
@@ -225,7 +232,9 @@ fn credentials(
     let password = match (inline, configured) {
         (Some(inline), None) => SecretString::from(decoded(inline, "the password")?),
         (None, Some(password)) => password,
-        (Some(_), Some(_)) => return Err(wrong("the password stands in the URL and in `password`: leave out one")),
+        (Some(_), Some(_)) => {
+            return Err(wrong("the password stands in the URL and in `password`: leave out one"));
+        }
         (None, None) => return Err(wrong("the URL names a user: set `password`")),
     };
     let source = source.or_else(|| database.map(str::to_owned)).unwrap_or_else(|| "admin".to_owned());
@@ -236,7 +245,10 @@ fn credentials(
 fn decoded(text: &str, what: &str) -> Result<String> {
     let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let bytes = text.as_bytes();
-    let stray = bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && !(hex(bytes.get(at + 1)) && hex(bytes.get(at + 2))));
+    let stray = bytes
+        .iter()
+        .enumerate()
+        .any(|(at, byte)| *byte == b'%' && !(hex(bytes.get(at + 1)) && hex(bytes.get(at + 2))));
     if stray {
         return Err(wrong(format_args!("a `%` in {what} has to be written as `%25`")));
     }

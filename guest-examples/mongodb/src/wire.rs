@@ -39,7 +39,11 @@ pub struct Header {
 pub fn encode(request: i32, command: &RawDocument, sequence: Option<&Sequence>) -> Result<Vec<u8>, String> {
     let documents = sequence.map_or(&[][..], |sequence| sequence.documents);
     let payload: usize = documents.iter().map(|document| document.as_bytes().len()).sum();
-    let length = HEADER + 5 + command.as_bytes().len() + sequence.map_or(0, |sequence| 1 + 4 + sequence.field.len() + 1) + payload;
+    let length = HEADER
+        + 5
+        + command.as_bytes().len()
+        + sequence.map_or(0, |sequence| 1 + 4 + sequence.field.len() + 1)
+        + payload;
     let total = i32::try_from(length).ok().filter(|_| length <= MAX_MESSAGE);
     let total = total.ok_or_else(|| format!("a message of {length} bytes is longer than servers accept"))?;
     let mut message = Vec::with_capacity(length);
@@ -76,7 +80,9 @@ pub fn header(bytes: &[u8; HEADER]) -> Result<Header, String> {
     }
     let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(HEADER));
     match body {
-        Some(body) if (SMALLEST_BODY..=MAX_MESSAGE - HEADER).contains(&body) => Ok(Header { body, response_to }),
+        Some(body) if (SMALLEST_BODY..=MAX_MESSAGE - HEADER).contains(&body) => {
+            Ok(Header { body, response_to })
+        }
         _ => Err(format!("an answer that says to be {length} bytes long")),
     }
 }
@@ -132,7 +138,10 @@ mod tests {
         assert_eq!(header(head).unwrap().body, message.len() - HEADER);
         let at = HEADER + 5 + command.as_bytes().len();
         assert_eq!(message[at], 1);
-        assert_eq!(i32::from_le_bytes(message[at + 1..at + 5].try_into().unwrap()) as usize, message.len() - at - 1);
+        assert_eq!(
+            i32::from_le_bytes(message[at + 1..at + 5].try_into().unwrap()) as usize,
+            message.len() - at - 1
+        );
         assert!(message.ends_with(documents[1].as_bytes()));
         assert_eq!(&message[at + 5..at + 15], b"documents\0");
     }

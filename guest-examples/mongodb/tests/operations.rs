@@ -1,4 +1,5 @@
 //! The remote's operations on a real server.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail so")]
 
 mod common;
 
@@ -59,15 +60,23 @@ fn a_document_is_replaced_only_from_the_revision_that_was_read() {
     let remote = database.remote();
     let (short, long) = (&b"short"[..], &b"a document in several chunks"[..]);
     block_on(async {
-        for (number, (one, two)) in [(short, long), (long, short), (long, long), (short, short)].into_iter().enumerate() {
+        for (number, (one, two)) in
+            [(short, long), (long, short), (long, long), (short, short)].into_iter().enumerate()
+        {
             let key = format!("index/{number}/.shard");
             assert_eq!(remote.read_document(&key, None).await, Ok(DocumentRead::Absent));
-            let Ok(Swap::Swapped(first)) = remote.swap_document(&key, None, one).await else { panic!("{number}") };
+            let Ok(Swap::Swapped(first)) = remote.swap_document(&key, None, one).await else {
+                panic!("{number}")
+            };
             assert_eq!(remote.swap_document(&key, None, two).await, Ok(Swap::Mismatch));
-            let Ok(Swap::Swapped(second)) = remote.swap_document(&key, Some(&first), two).await else { panic!("{number}") };
+            let Ok(Swap::Swapped(second)) = remote.swap_document(&key, Some(&first), two).await else {
+                panic!("{number}")
+            };
             assert_eq!(remote.swap_document(&key, Some(&first), one).await, Ok(Swap::Mismatch));
             assert_eq!(remote.read_document(&key, Some(&second)).await, Ok(DocumentRead::Unchanged));
-            let Ok(DocumentRead::Changed(found)) = remote.read_document(&key, Some(&first)).await else { panic!("{number}") };
+            let Ok(DocumentRead::Changed(found)) = remote.read_document(&key, Some(&first)).await else {
+                panic!("{number}")
+            };
             assert_eq!((found.bytes.as_slice(), found.token), (two, second));
         }
         let listed: Vec<_> = remote.list_documents("index/").try_collect().await.unwrap();
@@ -80,6 +89,33 @@ fn a_document_is_replaced_only_from_the_revision_that_was_read() {
 }
 
 #[test]
+fn a_document_may_be_longer_than_the_database_allows() {
+    let Some(database) = Database::new() else { return };
+    let remote = database.remote();
+    // The shard of 200,000 files is about as long.
+    let mut text = vec![0; 34_000_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut text);
+    block_on(async {
+        let Ok(Swap::Swapped(first)) = remote.swap_document("index/a", None, &text).await else { panic!() };
+        text[17_000_000] ^= 1;
+        let Ok(Swap::Swapped(second)) = remote.swap_document("index/a", Some(&first), &text).await else {
+            panic!()
+        };
+        assert_eq!(remote.read_document("index/a", Some(&second)).await, Ok(DocumentRead::Unchanged));
+        let Ok(DocumentRead::Changed(found)) = remote.read_document("index/a", Some(&first)).await else {
+            panic!()
+        };
+        assert!(found.bytes == text && found.token == second);
+    });
+    let pieces = block_on(database.at(database.address).find_few(
+        Collection::Chunks,
+        bson::rawdoc! {},
+        bson::rawdoc! { "_id": 1 },
+    ));
+    assert_eq!(pieces.unwrap().len(), text.len().div_ceil(database.chunk));
+}
+
+#[test]
 fn of_many_who_swap_one_document_one_wins_each_round() {
     let Some(database) = Database::tiny() else { return };
     for content in ["short", "a document in several chunks"] {
@@ -88,7 +124,15 @@ fn of_many_who_swap_one_document_one_wins_each_round() {
         for round in 0..10 {
             let wins: Vec<_> = std::thread::scope(|scope| {
                 let writers: Vec<_> = (0..4)
-                    .map(|_| scope.spawn(|| block_on(database.remote().swap_document(&key, winner.as_ref(), content.as_bytes()))))
+                    .map(|_| {
+                        scope.spawn(|| {
+                            block_on(database.remote().swap_document(
+                                &key,
+                                winner.as_ref(),
+                                content.as_bytes(),
+                            ))
+                        })
+                    })
                     .collect();
                 writers.into_iter().map(|writer| writer.join().unwrap().unwrap()).collect()
             });
@@ -100,7 +144,9 @@ fn of_many_who_swap_one_document_one_wins_each_round() {
             assert!(winner.is_some() && tokens.next().is_none(), "round {round} of {content:?}");
         }
         match block_on(database.remote().read_document(&key, None)).unwrap() {
-            DocumentRead::Changed(found) => assert_eq!((found.bytes.as_slice(), Some(found.token)), (content.as_bytes(), winner)),
+            DocumentRead::Changed(found) => {
+                assert_eq!((found.bytes.as_slice(), Some(found.token)), (content.as_bytes(), winner))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -110,7 +156,15 @@ fn of_many_who_swap_one_document_one_wins_each_round() {
 fn a_listing_has_every_file_below_its_prefix_and_no_other() {
     let Some(database) = Database::new() else { return };
     let remote = database.remote();
-    let odd = ["data/web/a b", "data/web/ü+%2F.txt", "data/web/\u{10ffff}", "data/web-2/x", "data/web", "data/webx/y", "da"];
+    let odd = [
+        "data/web/a b",
+        "data/web/ü+%2F.txt",
+        "data/web/\u{10ffff}",
+        "data/web-2/x",
+        "data/web",
+        "data/webx/y",
+        "da",
+    ];
     let listed = block_on(async {
         for key in odd {
             remote.put(key, body(key)).await.unwrap();
@@ -131,14 +185,16 @@ fn a_listing_goes_on_where_a_cursor_died() {
     let store = database.at(database.address);
     block_on(async {
         for batch in 0..3 {
-            let documents: Vec<_> =
-                (0..4000).map(|number| bson::rawdoc! { "_id": format!("data/{batch}/{number:05}"), "size": 1_i64 }).collect();
+            let documents: Vec<_> = (0..4000)
+                .map(|number| bson::rawdoc! { "_id": format!("data/{batch}/{number:05}"), "size": 1_i64 })
+                .collect();
             store.insert_many(Collection::Files, &documents).await.unwrap();
         }
         let mut place = None;
         let mut keys = std::collections::BTreeSet::new();
         loop {
-            let (found, next) = store.list(Collection::Files, "data/", bson::rawdoc! { "size": 1 }, place).await.unwrap();
+            let (found, next) =
+                store.list(Collection::Files, "data/", bson::rawdoc! { "size": 1 }, place).await.unwrap();
             for document in &found {
                 assert!(keys.insert(document.get_str("_id").unwrap().to_owned()), "listed twice");
             }
@@ -161,7 +217,9 @@ fn a_content_that_is_gone_is_an_error_and_not_an_absent_file() {
             store.delete_all(Collection::Blobs, &blake3::hash(text.as_bytes()).to_hex()).await.unwrap();
         });
         match content(&remote, "a") {
-            Err(lockkeeper_sdk::Error::Fatal(failure)) => assert!(failure.message.contains("damaged"), "{failure:?}"),
+            Err(lockkeeper_sdk::Error::Fatal(failure)) => {
+                assert!(failure.message.contains("damaged"), "{failure:?}")
+            }
             other => panic!("{other:?}"),
         }
     }

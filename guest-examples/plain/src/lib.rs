@@ -1,7 +1,7 @@
 //! `@lockkeeper/plain`: the smallest useful extension, written against the bare contract.
 //!
-//! It keeps a plain copy of the cache in a shared folder. It compares no digests, so it finds no
-//! conflicts and the last push wins: an extension built on the SDK does better.
+//! It keeps a plain copy of the cache in a shared folder. A push that is cut off leaves some files old and some new until it is
+//! repeated, and a repository that holds a file never hears that it was deleted: an extension built on the SDK does better.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -29,32 +29,33 @@ impl Guest for Plain {
     fn push(options: PushOptions) -> Result<PushReport, Error> {
         let root = root()?;
         let mut report = PushReport { files: 0, unchanged: 0, bytes: 0, deletions: 0 };
-        if options.changes.is_none() {
-            for path in files(Path::new(CACHE), "")? {
-                report.bytes += copy(Path::new(CACHE), &root, &path)?;
-                report.files += 1;
+        let (mut send, mut delete, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
+        for change in changes(&options)? {
+            match change {
+                types::Change::Written(file) => match held(&root, &file.path)? {
+                    Some(held) if held == file.digest => report.unchanged += 1,
+                    Some(held) if Some(&held) != file.base.as_ref() => conflicts.push(file.path),
+                    _ => send.push(file.path),
+                },
+                types::Change::Deleted(file) => match held(&root, &file.path)? {
+                    Some(held) if held != file.base => conflicts.push(file.path),
+                    _ => delete.push(file.path),
+                },
             }
         }
-        loop {
-            let changes = host::next_changes(1024);
-            if changes.is_empty() {
-                return Ok(report);
-            }
-            for change in changes {
-                match change {
-                    types::Change::Written(file) => {
-                        report.bytes += copy(Path::new(CACHE), &root, &file.path)?;
-                        report.files += 1;
-                    }
-                    types::Change::Deleted(file) => match fs::remove_file(root.join(&file.path)) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(failed(&file.path, error));
-                        }
-                        _ => report.deletions += 1,
-                    },
-                }
-            }
+        if !conflicts.is_empty() {
+            return Err(Error::Conflict(conflicts));
         }
+        // Deletes go first: a deleted file may stand where a new one needs a folder, and the other way round.
+        for path in delete {
+            remove(&root, &path).map_err(|error| failed(&path, error))?;
+            report.deletions += 1;
+        }
+        for path in send {
+            report.bytes += copy(Path::new(CACHE), &root, &path)?;
+            report.files += 1;
+        }
+        Ok(report)
     }
 
     fn pull(_: PullOptions) -> Result<PullReport, Error> {
@@ -68,10 +69,58 @@ impl Guest for Plain {
     }
 }
 
+/// What the host says has changed, or every file of the cache, if it doesn't know.
+fn changes(options: &PushOptions) -> Result<Vec<types::Change>, Error> {
+    let mut changes = Vec::new();
+    if options.changes.is_none() {
+        for path in files(Path::new(CACHE), "")? {
+            let digest = held(Path::new(CACHE), &path)?.unwrap_or_default();
+            changes.push(types::Change::Written(types::WrittenFile { path, size: 0, digest, base: None }));
+        }
+    }
+    loop {
+        let page = host::next_changes(1024);
+        if page.is_empty() {
+            return Ok(changes);
+        }
+        changes.extend(page);
+    }
+}
+
+/// The digest of a file, if there is one.
+fn held(root: &Path, path: &str) -> Result<Option<String>, Error> {
+    match fs::read(root.join(path)) {
+        Ok(content) => Ok(Some(blake3::hash(&content).to_hex().to_string())),
+        Err(error) if is_no_file(&error) => Ok(None),
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+fn is_no_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
+}
+
+/// Removes a file, and the folders that it leaves empty.
+fn remove(root: &Path, path: &str) -> io::Result<()> {
+    match fs::remove_file(root.join(path)) {
+        Err(error) if !is_no_file(&error) => return Err(error),
+        _ => {}
+    }
+    let mut folder = Path::new(path).parent();
+    while let Some(empty) = folder.filter(|folder| *folder != Path::new("")) {
+        if fs::remove_dir(root.join(empty)).is_err() {
+            break;
+        }
+        folder = empty.parent();
+    }
+    Ok(())
+}
+
 /// Reads the folder to sync with from the configuration.
 fn root() -> Result<PathBuf, Error> {
     match store::get("root") {
-        Ok(Some(root)) => Ok(PathBuf::from(root)),
+        Ok(Some(root)) if Path::new(&root).is_dir() => Ok(PathBuf::from(root)),
         other => {
             let message = format!("`root` must name a granted folder, got {other:?}");
             Err(Error::Config(types::Failure { message, path: None, status: None, request_id: None }))
@@ -96,14 +145,17 @@ fn files(root: &Path, below: &str) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// Copies one file so that a reader finds its old or its new content, never a part.
+/// Copies one file so that a reader finds its old or its new content, never a part, also after a power failure.
 fn copy(from: &Path, to: &Path, path: &str) -> Result<u64, Error> {
     let copy = || {
         let target = to.join(path);
         let unfinished = to.join(UNFINISHED);
         fs::create_dir_all(target.parent().unwrap_or(to))?;
         let bytes = fs::copy(from.join(path), &unfinished)?;
-        fs::rename(unfinished, target)?;
+        fs::File::open(&unfinished)?.sync_all()?;
+        fs::rename(unfinished, &target)?;
+        // Where folders can be synced, the new name is kept as well.
+        let _ = target.parent().map(fs::File::open).and_then(Result::ok).map(|folder| folder.sync_all());
         Ok(bytes)
     };
     copy().map_err(|error| failed(path, error))

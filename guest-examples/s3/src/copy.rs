@@ -4,15 +4,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use lockkeeper_http::{Method, Refusal, encode_path, retrying};
 use lockkeeper_sdk::{Error, Result};
 
-use crate::multipart::{IN_MEMORY, Upload};
+use crate::multipart::{IN_MEMORY, MOST_PARTS, Upload};
 use crate::refusal::{Action, late};
 use crate::remote::{Bucket, NO_SUCH_KEY};
 use crate::xml::{CopyPartResult, parse};
 
-/// The largest object that one request copies.
-const WHOLE: u64 = 5 << 30;
-/// The size of the parts that a larger one is copied in.
-const PART: u64 = 1 << 30;
+/// The largest object that one request copies. The protocol allows for 5 GiB, but a store may not answer before it is done.
+const WHOLE: u64 = 1 << 30;
+/// The size of the parts that a larger one is copied in, unless they would be too many.
+const PART: u64 = 512 << 20;
 /// The largest answer.
 const ANSWER: usize = 64 * 1024;
 
@@ -39,8 +39,12 @@ impl Bucket {
 
     async fn copy_in_parts(&self, source: &str, to: &str, size: u64) -> Result<(), Refusal> {
         let upload = Upload::begin(self, to).await?;
-        let copied = stream::iter(0..size.div_ceil(PART))
-            .map(|part| upload.copy_part(part + 1, source, part * PART, size.min((part + 1) * PART)))
+        let size_of_part = PART.max(size.div_ceil(MOST_PARTS));
+        let copied = stream::iter(0..size.div_ceil(size_of_part))
+            .map(|part| {
+                let first = part * size_of_part;
+                upload.copy_part(part + 1, source, first, size.min(first + size_of_part))
+            })
             .buffered(IN_MEMORY)
             .try_collect::<Vec<_>>()
             .await;

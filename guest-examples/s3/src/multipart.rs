@@ -15,9 +15,9 @@ pub(crate) const WHOLE: u64 = 16 << 20;
 /// How many parts may be in memory at once, of all uploads together.
 pub(crate) const IN_MEMORY: usize = 4;
 /// The size of a part that is kept in memory, so that it can be sent again.
-const PART: u64 = 8 << 20;
+const PART: u64 = 5 << 20;
 /// How many parts an upload may have.
-const MOST_PARTS: u64 = 10_000;
+pub(crate) const MOST_PARTS: u64 = 10_000;
 /// The largest answer.
 const ANSWER: usize = 64 * 1024;
 
@@ -32,7 +32,7 @@ impl Bucket {
             part => upload.send_as_read(&mut body, size, part).await,
         };
         let done = match sent {
-            Ok(etags) => upload.complete(&etags, new).await.map_err(Error::from),
+            Ok(etags) => upload.complete_again(&etags, new).await,
             Err(error) => Err(error),
         };
         if !matches!(done, Ok(PutNew::Created)) {
@@ -114,6 +114,16 @@ impl<'a> Upload<'a> {
         let response = self.part(number).content(content).send().await?;
         let etag = response.header("etag").filter(|tag| !tag.is_empty());
         etag.map(str::to_owned).ok_or_else(|| Error::retry("the answer to a part of an upload has no ETag"))
+    }
+
+    /// Makes an object of the parts, and tries again if something breaks, rather than to send the parts anew.
+    async fn complete_again(&self, etags: &[String], new: bool) -> Result<PutNew> {
+        let completed = retrying(async || match self.complete(etags, new).await {
+            // It is too old, or it was completed and the answer was lost, or a part isn't what the store said it was.
+            Err(refusal) if matches!(refusal.code.as_str(), "NoSuchUpload" | "InvalidPart") => Ok(None),
+            completed => Ok(Some(completed?)),
+        });
+        completed.await?.ok_or_else(|| Error::retry("the store knows an upload, or a part of it, no longer"))
     }
 
     /// Makes an object of the parts, all at once.

@@ -8,13 +8,13 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::exports::lockkeeper::datastore::capabilities::{self, CapabilityFlags};
-use crate::bindings::exports::lockkeeper::datastore::sync;
-use crate::bindings::lockkeeper::datastore::host;
+use crate::bindings::exports::lockkeeper::datastore::{index, sync};
 use crate::bindings::lockkeeper::datastore::types;
+use crate::bindings::lockkeeper::datastore::{host, index_findings};
 use crate::bindings::wasi::config::store;
 use crate::{
-    Change, Error, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport, PushOptions, PushReport,
-    Remote, Result, config,
+    Change, Error, Finding, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport, PushOptions,
+    PushReport, Remote, Result, config,
 };
 
 /// An extension: a remote and how it is configured.
@@ -62,6 +62,24 @@ impl<D: Datastore> capabilities::Guest for Component<D> {
     }
 }
 
+impl<D: Datastore> index::Guest for Component<D> {
+    fn show(scope: Option<String>) -> Result<(), types::Error> {
+        run(async { crate::show(&ComponentHost, &open::<D>()?, D::LAYOUT, scope.as_deref()).await })
+    }
+
+    fn verify(scope: Option<String>) -> Result<(), types::Error> {
+        run(async { crate::verify(&ComponentHost, &open::<D>()?, D::LAYOUT, scope.as_deref()).await })
+    }
+
+    fn rebuild(scope: Option<String>, fence: Option<u64>) -> Result<(), types::Error> {
+        run(async { crate::rebuild(&ComponentHost, &open::<D>()?, D::LAYOUT, scope.as_deref(), fence).await })
+    }
+
+    fn convert(fence: Option<u64>) -> Result<(), types::Error> {
+        run(async { crate::convert(&ComponentHost, &open::<D>()?, D::LAYOUT, fence).await })
+    }
+}
+
 /// Runs a call to its end.
 fn run<T>(call: impl Future<Output = Result<T>>) -> Result<T, types::Error> {
     wstd::runtime::block_on(call).map_err(Into::into)
@@ -95,6 +113,10 @@ impl Host for ComponentHost {
 
     fn delete(&self, path: &str) -> bool {
         host::delete(path)
+    }
+
+    fn found(&self, finding: Finding) {
+        index_findings::found(&finding);
     }
 
     fn log(&self, level: Level, message: &str) {

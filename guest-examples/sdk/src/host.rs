@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
-use crate::{Change, Level, ProgressUpdate};
+use crate::{Change, Finding, Level, ProgressUpdate};
 
 /// The host of a call. A component's is the one of the contract; a native test brings its own.
 pub trait Host {
@@ -23,6 +23,9 @@ pub trait Host {
 
     /// Says that the remote deleted a file; true if the cache holds it.
     fn delete(&self, path: &str) -> bool;
+
+    /// Tells what was found in the index.
+    fn found(&self, finding: Finding);
 
     /// Writes one line to the log.
     fn log(&self, level: Level, message: &str);

@@ -34,7 +34,7 @@ pub(crate) fn check_digest(digest: &str) -> Result<()> {
 }
 
 /// Every folder prefix of a path, the empty one first: ``, `data/`, `data/web/` for `data/web/state.json`.
-pub(crate) fn folders(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+pub(crate) fn folders(path: &str) -> impl DoubleEndedIterator<Item = &str> + Clone {
     let slashes = path.match_indices('/').filter_map(|(at, _)| path.get(..=at));
     std::iter::once("").chain(slashes)
 }

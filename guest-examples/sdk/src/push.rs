@@ -3,7 +3,7 @@
 //! 1. Judge every change against the index. One conflict, and nothing is sent.
 //! 2. Upload. A new file goes to its own path, where no reader looks for it yet; new content of a file that the
 //!    index lists is staged.
-//! 3. Commit each shard by compare-and-swap. From here on, readers see the new files.
+//! 3. Name new shards in the shards above them, then commit each by compare-and-swap. From here on, readers see the new files.
 //! 4. Settle: move staged content to its path, delete what was deleted.
 //!
 //! Cut off before 3, the push left objects that nobody reads; after 3, the shard says what remains to be done.
@@ -14,17 +14,14 @@ use std::io;
 
 use crate::body::{Body, Outcome};
 use crate::index::{Index, Layout, Loaded};
-use crate::path::{check_digest, check_path, check_scope, depth};
-use crate::requests::Requests;
-use crate::retry::check_cancelled;
+use crate::path::{check_digest, check_path, check_scope};
+use crate::progress::Progress;
 use crate::settle::settle;
-use crate::shard::{Entry, Shard, Tombstone, staged_key};
+use crate::shard::{Entry, Links, Shard, Tombstone, staged_key};
 use crate::shards::Shards;
 use crate::verdict::{Verdict, judge};
 use crate::walk::everything;
-use crate::{
-    Change, Error, Host, ProgressUpdate, PushOptions, PushReport, PutNew, Remote, Result, WrittenFile,
-};
+use crate::{Change, Error, Host, PushOptions, PushReport, PutNew, Remote, Result, WrittenFile};
 
 /// How many changes are asked for at a time.
 const PAGE: u32 = 1024;
@@ -47,28 +44,60 @@ pub async fn push<R: Remote>(
 ) -> Result<PushReport> {
     let scope = options.scope.as_deref().unwrap_or_default();
     check_scope(scope)?;
-    let index = Index { requests: Requests::new(host, remote), layout };
+    let index = Index::new(host, remote, layout, scope, options.fence);
     let changes = if options.changes.is_some() { named(host) } else { everything(host, scope)? };
-    let mut shards = Shards::load(&index, scope).await?;
-    let work = by_shard(&mut shards, changes).await?;
+    changes.iter().try_for_each(check)?;
+    let mut shards = Shards::load(&index, &changes).await?;
+    let work = shards.divide(&index, changes)?;
 
     let mut conflicts = Vec::new();
     for (owner, changes) in &work {
-        conflicts.extend(conflicting(&shards.get(owner).await?.shard, changes));
+        conflicts.extend(conflicting(&shards.get(owner)?.shard, changes));
     }
     refuse(conflicts)?;
 
     let mut report = PushReport { files: 0, unchanged: 0, bytes: 0, deletions: 0 };
-    let mut uploads = Uploads::new();
-    for (owner, changes) in &work {
-        upload_all(&index, &shards.get(owner).await?.shard, changes, &mut uploads, &mut report).await?;
+    let mut send = Vec::new();
+    let mut write = BTreeMap::new();
+    for (owner, changes) in work {
+        let shard = &shards.get(&owner)?.shard;
+        for change in &changes {
+            match change {
+                Change::Deleted(_) => report.deletions += 1,
+                Change::Written(file) if judge(shard, change) == Verdict::Send => {
+                    send.push((shard, file.clone()));
+                    report.files += 1;
+                    report.bytes += file.size;
+                }
+                Change::Written(_) => report.unchanged += 1,
+            }
+        }
+        if changes.iter().any(|change| judge(shard, change) != Verdict::Done) {
+            write.insert(owner, changes);
+        }
     }
-    for (owner, changes) in &work {
-        let loaded = shards.get(owner).await?;
-        commit(&index, loaded, changes, &uploads).await?;
-        settle(&index, loaded, scope).await?;
-    }
+    let uploads = upload_all(&index, send).await?;
+    shards.register(&index, write.keys()).await?;
+    let links: BTreeMap<_, _> = write.keys().map(|scope| (scope.clone(), shards.links(scope))).collect();
+    let commits = shards.all().filter_map(|loaded| {
+        let scope = &loaded.shard.scope;
+        let (changes, links) = (write.get(scope)?, links.get(scope)?.as_ref());
+        Some((loaded, changes, links))
+    });
+    let commit = async |(loaded, changes, links): (&mut Loaded, &Vec<Change>, Option<&Links>)| {
+        commit(&index, loaded, changes, links, &uploads).await
+    };
+    index.requests.each(commits, commit).await?;
+    settle(&index, shards.all()).await?;
     Ok(report)
+}
+
+fn check(change: &Change) -> Result<()> {
+    check_path(change.path())?;
+    match change {
+        Change::Written(file) => check_digest(&file.digest),
+        Change::Deleted(_) => Ok(()),
+    }
 }
 
 fn named(host: &dyn Host) -> Vec<Change> {
@@ -82,24 +111,6 @@ fn named(host: &dyn Host) -> Vec<Change> {
     }
 }
 
-/// Groups the changes by the shard that lists their path.
-async fn by_shard<R: Remote>(
-    shards: &mut Shards<'_, R>,
-    mut changes: Vec<Change>,
-) -> Result<BTreeMap<String, Vec<Change>>> {
-    // A shard that is made for a shallow path takes the deeper ones as well.
-    changes.sort_by_key(|change| depth(change.path()));
-    let mut work: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for change in changes {
-        check_path(change.path())?;
-        if let Change::Written(file) = &change {
-            check_digest(&file.digest)?;
-        }
-        work.entry(shards.owner(change.path()).await?).or_default().push(change);
-    }
-    Ok(work)
-}
-
 fn conflicting(shard: &Shard, changes: &[Change]) -> Vec<String> {
     let conflicts = changes.iter().filter(|change| judge(shard, change) == Verdict::Conflict);
     conflicts.map(|change| change.path().to_owned()).collect()
@@ -110,35 +121,23 @@ fn refuse(mut conflicts: Vec<String>) -> Result<()> {
     if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflict(conflicts)) }
 }
 
-async fn upload_all<R: Remote>(
-    index: &Index<'_, R>,
-    shard: &Shard,
-    changes: &[Change],
-    uploads: &mut Uploads,
-    report: &mut PushReport,
-) -> Result<()> {
-    for change in changes {
-        check_cancelled(index.requests.host)?;
-        match change {
-            Change::Deleted(_) => report.deletions += 1,
-            Change::Written(file) if judge(shard, change) == Verdict::Send => {
-                uploads.insert(file.path.clone(), upload(index, shard, file).await?);
-                report.files += 1;
-                report.bytes += file.size;
-            }
-            Change::Written(_) => report.unchanged += 1,
-        }
-        index.requests.host.progress(ProgressUpdate {
-            files: report.files,
-            bytes: report.bytes,
-            total_bytes: None,
-        });
-    }
-    Ok(())
+async fn upload_all<R: Remote>(index: &Index<'_, R>, send: Vec<(&Shard, WrittenFile)>) -> Result<Uploads> {
+    let uploads = RefCell::new(Uploads::new());
+    let progress = Progress::new(index.requests.host);
+    let upload = async |(shard, file): (&Shard, WrittenFile)| {
+        let place = upload(index, shard, &file).await?;
+        let part = progress.part();
+        part.add(file.size);
+        part.done();
+        uploads.borrow_mut().insert(file.path, place);
+        Ok(())
+    };
+    index.requests.each(send, upload).await?;
+    Ok(uploads.into_inner())
 }
 
 async fn upload<R: Remote>(index: &Index<'_, R>, shard: &Shard, file: &WrittenFile) -> Result<Place> {
-    let Index { requests, .. } = index;
+    let requests = &index.requests;
     if !shard.files.contains_key(&file.path) {
         let body = Sent::new(requests.host, file);
         if body.judge(requests.put_new(&file.path, async || body.open()).await)? == PutNew::Created {
@@ -203,6 +202,7 @@ async fn commit<R: Remote>(
     index: &Index<'_, R>,
     loaded: &mut Loaded,
     changes: &[Change],
+    links: Option<&Links>,
     uploads: &Uploads,
 ) -> Result<()> {
     index
@@ -225,6 +225,11 @@ async fn commit<R: Remote>(
                     }
                     _ => {}
                 }
+            }
+            if changed && let Some(links) = links {
+                let held = shard.links.get_or_insert_default();
+                held.above.extend(links.above.iter().cloned());
+                held.below.extend(links.below.iter().cloned());
             }
             Ok(changed)
         })

@@ -2,11 +2,11 @@
 
 use async_lock::Semaphore;
 use futures_util::stream::{self, LocalBoxStream};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use crate::retry::{retry, wait};
+use crate::retry::{check_cancelled, retry, wait};
 use crate::shard::Entry;
-use crate::{Body, DocumentRead, Host, Listed, Object, PutNew, Remote, Result, Swap, Token};
+use crate::{Body, DocumentRead, Host, Listed, Object, PutNew, Remote, Result, Stored, Swap, Token};
 
 /// The operations of one call.
 pub(crate) struct Requests<'a, R> {
@@ -18,6 +18,24 @@ pub(crate) struct Requests<'a, R> {
 impl<'a, R: Remote> Requests<'a, R> {
     pub(crate) fn new(host: &'a dyn Host, remote: &'a R) -> Self {
         Self { host, remote, slots: Semaphore::new(remote.in_flight().max(1)) }
+    }
+
+    /// How many tasks are worth having at once.
+    pub(crate) fn tasks(&self) -> usize {
+        self.remote.in_flight().max(1)
+    }
+
+    /// Runs a task for each item, several at once, until one fails or the host asks to stop.
+    pub(crate) async fn each<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        task: impl AsyncFn(T) -> Result<()>,
+    ) -> Result<()> {
+        let run = async |item| {
+            check_cancelled(self.host)?;
+            task(item).await
+        };
+        stream::iter(items).map(Ok).try_for_each_concurrent(self.tasks(), run).await
     }
 
     async fn run<T>(&self, at: &str, operation: impl AsyncFn(&R) -> Result<T>) -> Result<T> {
@@ -69,6 +87,10 @@ impl<'a, R: Remote> Requests<'a, R> {
 
     pub(crate) fn list_documents(&self, prefix: &str) -> impl Stream<Item = Result<Listed>> + use<'_, R> {
         self.listing(self.remote.list_documents(prefix))
+    }
+
+    pub(crate) fn list_objects(&self, prefix: &str) -> impl Stream<Item = Result<Stored>> + use<'_, R> {
+        self.listing(self.remote.list_objects(prefix))
     }
 
     /// Takes a slot for each step and not for the whole, since what is listed leads to other requests meanwhile.

@@ -1,57 +1,99 @@
-//! Finishing what a commit left to be done.
+//! Finishing what commits left to be done.
 
 use crate::body::copy;
 use crate::index::{Index, Loaded};
-use crate::retry::check_cancelled;
-use crate::shard::{Entry, Unfinished, staged_key};
+use crate::shard::{Entry, staged_key};
 use crate::{Error, Level, Remote, Result};
 
-/// Moves staged objects to their own paths and deletes the objects of deleted files, as far as they lie under `scope`.
+/// Moves staged objects to their own paths and deletes the objects of deleted files, as far as they lie under the scope of the call.
 ///
 /// Each step may have been done before, by this push or by one that was cut off. What lies outside of the
 /// scope may be under way right now, under a lock that this push does not hold.
-pub(crate) async fn settle<R: Remote>(index: &Index<'_, R>, loaded: &mut Loaded, scope: &str) -> Result<()> {
-    let Unfinished { publish, delete } = loaded.shard.unfinished.clone();
-    let mine = |path: &str| path.starts_with(scope);
-    let delete: Vec<_> = delete.into_iter().filter(|path| mine(path)).collect();
-    let publish: Vec<_> = publish.into_iter().filter(|(path, _)| mine(path)).collect();
-    if delete.is_empty() && publish.is_empty() {
-        return Ok(());
-    }
-    // Deletes go first: a deleted file may stand where a new one needs a folder.
-    let Index { requests, .. } = index;
-    for path in &delete {
-        check_cancelled(requests.host)?;
-        requests.delete(path).await?;
-    }
-    for (path, digest) in &publish {
-        check_cancelled(requests.host)?;
-        let staged = staged_key(&loaded.shard.scope, path, digest);
-        let size = loaded.shard.files.get(path).map_or(0, |entry| entry.size);
-        let content = Entry { digest: digest.clone(), size };
-        let moved = requests.rename(&staged, path, &content).await?;
-        if !moved && !holds(index, path, digest).await? {
-            requests.host.log(Level::Error, &format!("the pushed content of {path} is gone from the remote"));
-        }
-    }
-    let cleared = index
-        .update(loaded, |shard| {
-            let before = shard.unfinished.clone();
-            shard.unfinished.delete.retain(|path| !delete.contains(path));
-            shard
-                .unfinished
-                .publish
-                .retain(|path, digest| !publish.iter().any(|done| (&done.0, &done.1) == (path, digest)));
-            Ok(shard.unfinished != before)
-        })
-        .await;
-    match cleared {
-        // The work is done; the next push will find that out.
-        Err(Error::Retry(failure)) => {
-            requests.host.log(Level::Debug, &failure.message);
+pub(crate) async fn settle<'l, R: Remote>(
+    index: &Index<'_, R>,
+    shards: impl IntoIterator<Item = &'l mut Loaded>,
+) -> Result<()> {
+    let requests = &index.requests;
+    let mut left: Vec<Left> = shards
+        .into_iter()
+        .map(|loaded| Left::of(loaded, index.scope))
+        .filter(|left| !left.is_empty())
+        .collect();
+
+    // Deletes go first, those of all shards: a deleted file may stand where a new one needs a folder, and the other way round.
+    let delete = left.iter().flat_map(|left| &left.delete);
+    requests.each(delete, async |path| requests.delete(path).await).await?;
+    let publish = left.iter().flat_map(|left| &left.publish);
+    requests
+        .each(publish, async |Publish { staged, path, content }| {
+            if !requests.rename(staged, path, content).await? && !holds(index, path, &content.digest).await? {
+                requests
+                    .host
+                    .log(Level::Error, &format!("the pushed content of {path} is gone from the remote"));
+            }
             Ok(())
+        })
+        .await?;
+    requests.each(&mut left, async |left| left.clear(index).await).await
+}
+
+/// What one shard says is left to be done.
+struct Left<'l> {
+    loaded: &'l mut Loaded,
+    delete: Vec<String>,
+    publish: Vec<Publish>,
+}
+
+struct Publish {
+    staged: String,
+    path: String,
+    content: Entry,
+}
+
+impl<'l> Left<'l> {
+    fn of(loaded: &'l mut Loaded, scope: &str) -> Self {
+        let shard = &loaded.shard;
+        let delete = shard.unfinished.delete.iter().filter(|path| path.starts_with(scope)).cloned().collect();
+        let publish = shard.unfinished.publish.iter().filter(|(path, _)| path.starts_with(scope));
+        let publish = publish.map(|(path, digest)| Publish {
+            staged: staged_key(&shard.scope, path, digest),
+            path: path.clone(),
+            content: Entry {
+                digest: digest.clone(),
+                size: shard.files.get(path).map_or(0, |entry| entry.size),
+            },
+        });
+        let publish = publish.collect();
+        Self { loaded, delete, publish }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.delete.is_empty() && self.publish.is_empty()
+    }
+
+    /// Notes in the shard that it is done.
+    async fn clear<R: Remote>(&mut self, index: &Index<'_, R>) -> Result<()> {
+        let Self { loaded, delete, publish } = self;
+        let cleared = index.update(loaded, |shard| {
+            let before = shard.unfinished.clone();
+            delete.iter().for_each(|path| {
+                shard.unfinished.delete.remove(path);
+            });
+            for Publish { path, content, .. } in publish.iter() {
+                if shard.unfinished.publish.get(path) == Some(&content.digest) {
+                    shard.unfinished.publish.remove(path);
+                }
+            }
+            Ok(shard.unfinished != before)
+        });
+        match cleared.await {
+            // The work is done; the next push will find that out.
+            Err(Error::Retry(failure)) => {
+                index.requests.host.log(Level::Debug, &failure.message);
+                Ok(())
+            }
+            result => result,
         }
-        result => result,
     }
 }
 

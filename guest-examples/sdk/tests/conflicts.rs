@@ -149,7 +149,7 @@ fn a_damaged_shard_is_an_error_and_not_an_empty_one() {
 fn a_shard_of_a_later_version_asks_for_an_upgrade() {
     let remote = Memory::default();
     let (mut one, _) = two_repositories(&remote);
-    remote.edit(DOCUMENT, |text| text.replace("\"version\":1", "\"version\":2"));
+    remote.edit(DOCUMENT, |text| text.replace("\"version\":2", "\"version\":3"));
     let Err(Error::Fatal(failure)) = one.pull(&remote, Some(WEB)) else { panic!("it was read") };
     assert!(failure.message.contains("upgrade"));
     assert_eq!(failure.path.as_deref(), Some(DOCUMENT));

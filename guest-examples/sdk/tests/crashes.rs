@@ -48,7 +48,7 @@ fn at_every_crash<R: Remote>(remote: impl Fn() -> R, atomic_rename: bool, check:
                 writer.push(&Faulty::dying(&remote, atomic_rename, at, moment), Some(SCOPE)).is_ok();
             check(&remote, writer);
             if finished {
-                assert!(at > 20, "the push made only {at} requests");
+                assert!(at > 15, "the push made only {at} requests");
                 break;
             }
         }

@@ -98,6 +98,24 @@ impl Ui {
         }
     }
 
+    /// Says on a terminal what is going on.
+    pub(crate) fn status(&self, text: &str) {
+        self.bar.set_message(text.to_owned());
+        self.bar.tick();
+    }
+
+    /// Shows on a terminal which share of something is done, from 0 to 1.
+    pub(crate) fn share(&self, share: f64, text: &str) {
+        if self.bar.length().is_none()
+            && let Ok(style) = ProgressStyle::with_template("{spinner} {bar:30} {percent:>3}%  {msg}")
+        {
+            self.bar.set_style(style);
+            self.bar.set_length(1000);
+        }
+        self.bar.set_position((share * 1000.0) as u64);
+        self.status(text);
+    }
+
     fn line(&self, style: Style, label: &str, text: &str) {
         // Further lines are indented, so that what a guest says can't pass for another message.
         let text = lines(text, "\n  ");

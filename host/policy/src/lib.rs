@@ -9,6 +9,7 @@
 //! | model command, no `scoped-sync` | shared | exclusive, each model | exclusive, around each push and pull | none |
 //! | structural command | exclusive | none | none | none |
 //! | read-only command | none | none | none | – |
+//! | command that reads the index | none | none | none | as for a model or structural command |
 //!
 //! These are intent locks, as databases take them. A model command announces itself by the shared repository lock, so a
 //! structural command waits for it without knowing its models. A model whose folder lies in another model's
@@ -83,6 +84,13 @@ pub struct Call {
     pub scope: Option<Scope>,
     /// The folders whose files it may change or send; absent means every root.
     pub covers: Option<Vec<Scope>>,
+}
+
+impl Plan {
+    /// The same calls without a lock, for a command that changes nothing and takes the remote as it is.
+    pub fn reading(self) -> Self {
+        Self { locks: Vec::new(), around_sync: None, calls: self.calls }
+    }
 }
 
 /// Says which locks a command takes and which calls it makes.
@@ -212,6 +220,16 @@ mod tests {
     fn a_read_only_command_takes_nothing() {
         let plan = plan(&Reach::ReadOnly, &roots(&["data"]), SCOPED);
         assert!(plan.locks.is_empty() && plan.around_sync.is_none() && plan.calls.is_empty());
+    }
+
+    #[test]
+    fn what_only_reads_the_remote_takes_no_lock_and_has_the_same_scopes() {
+        for capabilities in [SCOPED, EXCLUSIVE] {
+            let writing = plan(&models(&["a/b"]), &roots(&["data"]), capabilities);
+            let reading = writing.clone().reading();
+            assert!(reading.locks.is_empty() && reading.around_sync.is_none());
+            assert_eq!(reading.calls, writing.calls);
+        }
     }
 
     /// Two plans exclude each other if they hold a lock in common that one of them holds alone.

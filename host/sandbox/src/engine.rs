@@ -57,15 +57,7 @@ impl Sandbox {
         config.async_stack_size(stack.saturating_add(1 << 20));
         let engine = Engine::new(&config).map_err(failed)?;
 
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
-        let mut tls = wasmtime_wasi_tls::p2::LinkOptions::default();
-        tls.tls(true);
-        wasmtime_wasi_tls::p2::add_to_linker(&mut linker, &tls).map_err(failed)?;
-        wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut Guest| (&guest.config).into())
-            .map_err(failed)?;
-        since_v0_1_0::add_to_linker(&mut linker).map_err(failed)?;
+        let linker = linker(&engine).map_err(failed)?;
 
         let ticker = Arc::new(());
         tick(&engine, Arc::downgrade(&ticker));
@@ -85,7 +77,7 @@ impl Sandbox {
     /// Loads an extension that was [inspected](crate::inspect): compiles it or finds it compiled, and links it.
     pub fn load(&self, identity: &Identity, bytes: &[u8]) -> Result<(Extension, StartTimes), ComponentError> {
         let started = Instant::now();
-        let (component, cached) = self.component(bytes, &identity.digest)?;
+        let (component, cached) = component(&self.engine, self.compiled.as_deref(), bytes, &identity.digest)?;
         let load = started.elapsed();
         let linked = self.link(&component, identity)?;
         let link = started.elapsed() - load;
@@ -101,41 +93,60 @@ impl Sandbox {
         let pre = self.linker.instantiate_pre(component).map_err(unloadable)?;
         since_v0_1_0::Linked::new(pre, identity.exports_capabilities).map_err(unloadable)
     }
-
-    fn component(&self, bytes: &[u8], digest: &ComponentDigest) -> Result<(Component, bool), ComponentError> {
-        let Some(folder) = self.compiled.as_deref().filter(|folder| is_private(folder)) else {
-            return Ok((Component::new(&self.engine, bytes).map_err(unloadable)?, false));
-        };
-        let path = folder.join(format!("{}-{}.cwasm", digest.hex(), self.engine_key()));
-        if path.exists() {
-            // Safety: the file was written by this function, under a name that says which bytes and which engine
-            // it was made for, in a folder that no other user can write to.
-            #[expect(unsafe_code, reason = "loading compiled code is what the cache is for")]
-            let loaded = unsafe { Component::deserialize_file(&self.engine, &path) };
-            match loaded {
-                Ok(component) => return Ok((component, true)),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), "compiled code is unusable, compiling again: {error:#}")
-                }
-            }
-        }
-        let component = Component::new(&self.engine, bytes).map_err(unloadable)?;
-        if let Err(error) = keep(&component, folder, &path) {
-            tracing::warn!(path = %path.display(), "can't keep compiled code: {error}");
-        }
-        Ok((component, false))
-    }
-
-    /// What compiled code depends on besides the component: the runtime's version and settings, and this processor.
-    fn engine_key(&self) -> String {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        self.engine.precompile_compatibility_hash().hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    }
 }
 
-fn unloadable(error: wasmtime::Error) -> ComponentError {
+/// Everything that an extension may import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let mut tls = wasmtime_wasi_tls::p2::LinkOptions::default();
+    tls.tls(true);
+    wasmtime_wasi_tls::p2::add_to_linker(&mut linker, &tls)?;
+    wasmtime_wasi_config::add_to_linker(&mut linker, |guest: &mut Guest| (&guest.config).into())?;
+    since_v0_1_0::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// Finds compiled code for a component, or compiles it and keeps the result; says whether it was found.
+pub(crate) fn component(
+    engine: &Engine,
+    compiled: Option<&Path>,
+    bytes: &[u8],
+    digest: &ComponentDigest,
+) -> Result<(Component, bool), ComponentError> {
+    let Some(folder) = compiled.filter(|folder| is_private(folder)) else {
+        return Ok((Component::new(engine, bytes).map_err(unloadable)?, false));
+    };
+    let path = folder.join(format!("{}-{}.cwasm", digest.hex(), engine_key(engine)));
+    if path.exists() {
+        // Safety: the file was written by this function, under a name that says which bytes and which engine
+        // it was made for, in a folder that no other user can write to.
+        #[expect(unsafe_code, reason = "loading compiled code is what the cache is for")]
+        let loaded = unsafe { Component::deserialize_file(engine, &path) };
+        match loaded {
+            Ok(component) => return Ok((component, true)),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), "compiled code is unusable, compiling again: {error:#}")
+            }
+        }
+    }
+    let component = Component::new(engine, bytes).map_err(unloadable)?;
+    if let Err(error) = keep(&component, folder, &path) {
+        tracing::warn!(path = %path.display(), "can't keep compiled code: {error}");
+    }
+    Ok((component, false))
+}
+
+/// What compiled code depends on besides the component: the runtime's version and settings, and this processor.
+fn engine_key(engine: &Engine) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+pub(crate) fn unloadable(error: wasmtime::Error) -> ComponentError {
     ComponentError::Unloadable { problem: format!("{error:#}") }
 }
 

@@ -172,6 +172,12 @@ pub enum CallError {
         /// Deleted files that its report counts.
         counted_deleted: u64,
     },
+    /// The extension has no index that can be looked after.
+    #[error("extension {} {} does not export `lockkeeper:datastore/index`, so its index can't be looked at or repaired", .extension.name, .extension.version)]
+    NoIndex {
+        /// The extension.
+        extension: Box<Identity>,
+    },
     /// The host asked the call to stop.
     #[error("`{call}` of extension {} {} was stopped", .extension.name, .extension.version)]
     Stopped {
@@ -292,9 +298,14 @@ impl CallError {
                     failure.request_id.iter_mut().for_each(hide);
                 }
                 GuestError::Conflict(paths) => paths.iter_mut().for_each(hide),
+                GuestError::Fenced(_) => {}
             },
             Self::Setup { problem, .. } => hide(problem),
-            Self::Limit { .. } | Self::Unaccounted { .. } | Self::Stopped { .. } => {}
+            Self::Limit { .. }
+            | Self::Unaccounted { .. }
+            | Self::Stopped { .. }
+            | Self::Revoked { .. }
+            | Self::NoIndex { .. } => {}
         }
         self
     }

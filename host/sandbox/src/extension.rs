@@ -12,6 +12,7 @@ use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
 use crate::identity::Identity;
+use crate::index::Indexed;
 use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
 use crate::trouble::Trouble;
@@ -95,26 +96,14 @@ impl Extension {
     pub async fn push(&self, setting: &Setting, pushed: &Pushed) -> Result<PushReport, CallError> {
         let denials = Denials::default();
         let guest = Guest::pushing(setting, &denials, pushed).map_err(|error| setup("push", &error))?;
-        let deleted =
-            pushed.changes.iter().filter(|change| matches!(change, Change::Deleted { .. })).count() as u64;
-        let written = pushed.changes.len() as u64 - deleted;
+        let (written, deleted) = counted(&pushed.changes);
         let scope = pushed.scope.as_ref().map(ToString::to_string);
         let report = self
             .call("push", guest, &denials, async |store| {
                 self.linked.push(store, Options { scope, written, deleted, fence: pushed.fence }).await
             })
             .await?;
-        let counted_written = report.files.saturating_add(report.unchanged);
-        if (counted_written, report.deletions) != (written, deleted) {
-            return Err(CallError::Unaccounted {
-                extension: Box::new(self.identity.clone()),
-                written,
-                deleted,
-                counted_written,
-                counted_deleted: report.deletions,
-            });
-        }
-        Ok(report)
+        account(&self.identity, report, written, deleted)
     }
 
     /// Pulls into the given empty folder.
@@ -123,6 +112,16 @@ impl Extension {
         let guest = Guest::pulling(setting, &denials, pulled).map_err(|error| setup("pull", &error))?;
         let scope = pulled.scope.as_ref().map(ToString::to_string);
         self.call("pull", guest, &denials, async |store| self.linked.pull(store, scope).await).await
+    }
+
+    /// Does something with the index that the extension keeps in its remote.
+    pub async fn index(&self, setting: &Setting, indexed: Indexed) -> Result<(), CallError> {
+        if !self.linked.has_index() {
+            return Err(CallError::NoIndex { extension: self.boxed() });
+        }
+        let (name, denials) = (indexed.action.name(), Denials::default());
+        let guest = Guest::indexing(setting, &denials, &indexed).map_err(|error| setup(name, &error))?;
+        self.call(name, guest, &denials, async |store| self.linked.index(store, &indexed).await).await
     }
 
     /// Runs one call, and keeps what the guest was told in confidence out of its failure.
@@ -169,67 +168,11 @@ impl Extension {
             }
             () = stopped => return Err(CallError::Stopped { extension: self.boxed(), call: name }),
         };
-        let (denials, troubles) = (denials.take(), denials.take_troubles());
-        // What the remote itself said is the guest's to report.
-        let (verdicts, troubles): (Vec<_>, Vec<_>) = troubles.into_iter().partition(Trouble::is_verdict);
-        match answer {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => {
-                Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
-            }
-            Ok(Err(error)) if denials.is_empty() && troubles.is_empty() => {
-                Err(CallError::Reported { extension: self.boxed(), call: name, error, troubles: verdicts })
-            }
-            Ok(Err(error)) if denials.is_empty() => Err(CallError::Hindered {
-                extension: self.boxed(),
-                call: name,
-                troubles,
-                reported: Some(error.to_string()),
-            }),
-            Ok(Err(error)) => Err(CallError::Denied {
-                extension: self.boxed(),
-                call: name,
-                denials,
-                reported: Some(error.to_string()),
-            }),
-            Err(error) => {
-                let overflow = error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow);
-                let stack = || LimitHit { option: "stack", limit: limits.stack.to_string() };
-                // The runtime counts instances, tables and memories itself and has no error type for it.
-                let crowded = error.root_cause().to_string().starts_with("resource limit exceeded");
-                let instances = || LimitHit { option: "instances", limit: limits.instances.to_string() };
-                let hit = store.data_mut().limiter.hit.take();
-                let hit = hit.or_else(|| overflow.then(stack)).or_else(|| crowded.then(instances));
-                Err(self.trapped(name, &error, hit, (denials, troubles), host_calls.last()))
-            }
-        }
-    }
-
-    /// Says why the runtime ended the call: a limit first, then what the host refused or could not do, else the trap itself.
-    fn trapped(
-        &self,
-        call: &'static str,
-        error: &wasmtime::Error,
-        hit: Option<LimitHit>,
-        (denials, troubles): (Vec<crate::Denial>, Vec<Trouble>),
-        host_call: Option<String>,
-    ) -> CallError {
-        if let Some(hit) = error.downcast_ref::<LimitHit>().cloned().or(hit) {
-            return self.limit(call, hit);
-        }
-        let cause = error.root_cause().to_string();
-        if !denials.is_empty() {
-            return CallError::Denied { extension: self.boxed(), call, denials, reported: Some(cause) };
-        }
-        if !troubles.is_empty() {
-            return CallError::Hindered { extension: self.boxed(), call, troubles, reported: Some(cause) };
-        }
-        let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
-        CallError::Trapped { extension: self.boxed(), call, cause, host_call, backtrace }
+        conclude(&self.identity, name, answer, store.data_mut(), denials, host_calls.last())
     }
 
     fn limit(&self, call: &'static str, hit: LimitHit) -> CallError {
-        CallError::Limit { extension: self.boxed(), call, option: hit.option, limit: hit.limit }
+        limit(&self.identity, call, hit)
     }
 
     fn boxed(&self) -> Box<Identity> {
@@ -245,6 +188,103 @@ async fn revoked(permit: &dyn Permit) {
         if permit.is_revoked() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// Turns the runtime's answer to a call into the host's.
+pub(crate) fn conclude<T>(
+    identity: &Identity,
+    call: &'static str,
+    answer: Answer<T>,
+    guest: &mut Guest,
+    denials: &Denials,
+    host_call: Option<String>,
+) -> Result<T, CallError> {
+    let extension = || Box::new(identity.clone());
+    let (denials, troubles) = (denials.take(), denials.take_troubles());
+    // What the remote itself said is the guest's to report.
+    let (verdicts, troubles): (Vec<_>, Vec<_>) = troubles.into_iter().partition(Trouble::is_verdict);
+    match answer {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error @ (GuestError::Conflict(_) | GuestError::Fenced(_)))) => {
+            Err(CallError::Reported { extension: extension(), call, error, troubles: verdicts })
+        }
+        Ok(Err(error)) if denials.is_empty() && troubles.is_empty() => {
+            Err(CallError::Reported { extension: extension(), call, error, troubles: verdicts })
+        }
+        Ok(Err(error)) if denials.is_empty() => {
+            let reported = Some(error.to_string());
+            Err(CallError::Hindered { extension: extension(), call, troubles, reported })
+        }
+        Ok(Err(error)) => {
+            let reported = Some(error.to_string());
+            Err(CallError::Denied { extension: extension(), call, denials, reported })
+        }
+        Err(error) => {
+            let limits = &guest.setting.limits;
+            let overflow = error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow);
+            let stack = || LimitHit { option: "stack", limit: limits.stack.to_string() };
+            // The runtime counts instances, tables and memories itself and has no error type for it.
+            let crowded = error.root_cause().to_string().starts_with("resource limit exceeded");
+            let instances = || LimitHit { option: "instances", limit: limits.instances.to_string() };
+            let hit = guest.limiter.hit.clone();
+            let hit = hit.or_else(|| overflow.then(stack)).or_else(|| crowded.then(instances));
+            Err(trapped(identity, call, &error, hit, (denials, troubles), host_call))
+        }
+    }
+}
+
+/// Says why the runtime ended the call: a limit first, then what the host refused or could not do, else the trap itself.
+fn trapped(
+    identity: &Identity,
+    call: &'static str,
+    error: &wasmtime::Error,
+    hit: Option<LimitHit>,
+    (denials, troubles): (Vec<crate::Denial>, Vec<Trouble>),
+    host_call: Option<String>,
+) -> CallError {
+    if let Some(hit) = error.downcast_ref::<LimitHit>().cloned().or(hit) {
+        return limit(identity, call, hit);
+    }
+    let extension = Box::new(identity.clone());
+    let cause = error.root_cause().to_string();
+    if !denials.is_empty() {
+        return CallError::Denied { extension, call, denials, reported: Some(cause) };
+    }
+    if !troubles.is_empty() {
+        return CallError::Hindered { extension, call, troubles, reported: Some(cause) };
+    }
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    CallError::Trapped { extension, call, cause, host_call, backtrace }
+}
+
+pub(crate) fn limit(identity: &Identity, call: &'static str, hit: LimitHit) -> CallError {
+    CallError::Limit { extension: Box::new(identity.clone()), call, option: hit.option, limit: hit.limit }
+}
+
+/// Compares a push's report with what it was given.
+pub(crate) fn account(
+    identity: &Identity,
+    report: PushReport,
+    written: u64,
+    deleted: u64,
+) -> Result<PushReport, CallError> {
+    let counted_written = report.files.saturating_add(report.unchanged);
+    if (counted_written, report.deletions) == (written, deleted) {
+        return Ok(report);
+    }
+    Err(CallError::Unaccounted {
+        extension: Box::new(identity.clone()),
+        written,
+        deleted,
+        counted_written,
+        counted_deleted: report.deletions,
+    })
+}
+
+/// How many of the changes are written files, and how many deleted ones.
+pub(crate) fn counted(changes: &[Change]) -> (u64, u64) {
+    let deleted = changes.iter().filter(|change| matches!(change, Change::Deleted { .. })).count() as u64;
+    (changes.len() as u64 - deleted, deleted)
 }
 
 fn setup(call: &'static str, error: &std::io::Error) -> CallError {

@@ -10,29 +10,50 @@ use lockkeeper_changes::{Change, Incoming};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, WasiTlsCtxView, WasiTlsView};
 
 use crate::call::{LogLevel, Pulled, Pushed, Setting};
 use crate::denial::Denials;
 use crate::grants::FolderAccess;
+use crate::index::{Indexed, OnFinding};
 use crate::limits::Limiter;
 use crate::network::{Requests, Tls, allows_socket};
 use crate::output::{Budget, Output};
 use crate::quiet::Quiet;
+use crate::stepped::{Clocks, Files, Stepping};
 
 /// What the host's own interface works on, by direction.
 pub(crate) enum Work {
     Ask,
     Push { changes: Arc<[Change]>, next: usize },
-    Pull { incoming: Arc<Incoming>, deletions: u64 },
+    Pull { incoming: Arc<dyn Pulling>, deletions: u64 },
+    Index { found: OnFinding },
+}
+
+/// Says what a pull should bring, and takes in what the remote deleted.
+pub trait Pulling: Send + Sync {
+    /// Whether to bring the file with this path and digest.
+    fn wants(&self, path: &str, digest: &str) -> bool;
+    /// Takes in that the remote deleted a file; whether the cache holds it.
+    fn delete(&self, path: &str) -> bool;
+}
+
+impl Pulling for Incoming {
+    fn wants(&self, path: &str, digest: &str) -> bool {
+        Self::wants(self, path, digest)
+    }
+
+    fn delete(&self, path: &str) -> bool {
+        Self::delete(self, path)
+    }
 }
 
 /// The data of one call's store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    requests: Requests,
+    requests: Box<dyn WasiHttpHooks + Send>,
     tls: WasiTlsCtx,
     table: ResourceTable,
     pub(crate) config: WasiConfigVariables,
@@ -40,6 +61,7 @@ pub(crate) struct Guest {
     pub(crate) setting: Setting,
     pub(crate) log: Budget,
     pub(crate) work: Work,
+    pub(crate) stepping: Stepping,
 }
 
 /// A folder that a guest sees.
@@ -103,6 +125,12 @@ impl Guest {
         Self::build(setting, denials, mounts, work)
     }
 
+    /// For `index`: no cache.
+    pub(crate) fn indexing(setting: &Setting, denials: &Denials, indexed: &Indexed) -> io::Result<Self> {
+        let mounts = vec![Mount::new(&indexed.state, "/state", FsPerms::ReadWrite)];
+        Self::build(setting, denials, mounts, Work::Index { found: indexed.found.clone() })
+    }
+
     fn build(setting: &Setting, denials: &Denials, mut mounts: Vec<Mount>, work: Work) -> io::Result<Self> {
         mounts.extend(setting.grants.folders.iter().map(|grant| {
             let perms = match grant.access {
@@ -136,7 +164,12 @@ impl Guest {
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            requests: Requests::new(grants, denials.clone(), setting.network.clone(), setting.permit.clone()),
+            requests: Box::new(Requests::new(
+                grants,
+                denials.clone(),
+                setting.network.clone(),
+                setting.permit.clone(),
+            )),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
             table: ResourceTable::new(),
             config: setting.config.iter().cloned().collect(),
@@ -144,7 +177,53 @@ impl Guest {
             log: Budget::new("log", setting.limits.log),
             setting,
             work,
+            stepping: Stepping::default(),
         })
+    }
+
+    /// For a call that is run step by step: folders in memory, virtual time, and random numbers from a seed.
+    pub(crate) fn stepping(setting: &Setting, work: Work, stepping: Stepping) -> Self {
+        let output = Budget::new("output", setting.limits.output);
+        let mut wasi = WasiCtxBuilder::new();
+        let stream =
+            |level, output| Output::new(level, setting.events.clone(), output, setting.secrets.clone());
+        wasi.stdout(stream(LogLevel::Info, output.clone()));
+        wasi.stderr(stream(LogLevel::Warn, output));
+        wasi.allow_udp(false);
+        wasi.allow_tcp(false);
+        wasi.secure_random(stepping.random(1));
+        wasi.insecure_random(stepping.random(2));
+        wasi.insecure_random_seed(u128::from(stepping.seed));
+        Self {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            requests: Box::new(stepping.answers()),
+            tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
+            table: ResourceTable::new(),
+            config: setting.config.iter().cloned().collect(),
+            limiter: Limiter::new(setting.limits.clone()),
+            log: Budget::new("log", setting.limits.log),
+            setting: setting.clone(),
+            work,
+            stepping,
+        }
+    }
+
+    pub(crate) fn virtual_clocks(&mut self) -> Clocks<'_> {
+        let Stepping { clock, gate, .. } = &self.stepping;
+        Clocks { clock: clock.clone(), gate: gate.clone(), table: &mut self.table }
+    }
+
+    pub(crate) fn memory_files(&mut self) -> Files<'_> {
+        let Stepping { clock, gate, mounts, denials, seed, .. } = &self.stepping;
+        Files {
+            mounts,
+            gate: gate.clone(),
+            clock: clock.clone(),
+            denials: denials.clone(),
+            seed: *seed,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -197,7 +276,7 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.requests }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut *self.requests }
     }
 }
 

@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 use crate::call::{LogLevel, PullReport, PushReport};
 use crate::error::{Failure, GuestError, LimitHit};
 use crate::guest::{Guest, Work};
+use crate::index::{Finding, FindingKind, IndexAction, Indexed};
 
 mod sync_bindings {
     wasmtime::component::bindgen!({
@@ -40,6 +41,24 @@ mod capability_bindings {
     });
 }
 
+mod index_bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package lockkeeper:bindings;
+            world tended {
+                import lockkeeper:datastore/index-findings@0.1.0;
+                export lockkeeper:datastore/index@0.1.0;
+            }
+        ",
+        world: "lockkeeper:bindings/tended",
+        with: { "lockkeeper:datastore/types@0.1.0": super::sync_bindings::lockkeeper::datastore::types },
+        imports: { default: trappable | tracing },
+        exports: { default: async },
+    });
+}
+
+use index_bindings::lockkeeper::datastore::index_findings;
 use sync_bindings::SyncingPre;
 use sync_bindings::exports::lockkeeper::datastore::sync as exported;
 use sync_bindings::lockkeeper::datastore::{host, types};
@@ -49,11 +68,13 @@ use sync_bindings::lockkeeper::datastore::{host, types};
 pub(crate) struct Linked {
     sync: SyncingPre<Guest>,
     capabilities: Option<capability_bindings::PromisingPre<Guest>>,
+    index: Option<index_bindings::TendedPre<Guest>>,
 }
 
 /// Offers the host's interface to components of this version.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    index_findings::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 
 /// What a push is asked to do.
@@ -71,7 +92,9 @@ impl Linked {
     pub(crate) fn new(pre: InstancePre<Guest>, exports_capabilities: bool) -> wasmtime::Result<Self> {
         let capabilities =
             exports_capabilities.then(|| capability_bindings::PromisingPre::new(pre.clone())).transpose()?;
-        Ok(Self { sync: SyncingPre::new(pre)?, capabilities })
+        // Absent, or not what this version knows under that name.
+        let index = index_bindings::TendedPre::new(pre.clone()).ok();
+        Ok(Self { sync: SyncingPre::new(pre)?, capabilities, index })
     }
 
     /// Whether the guest declares `scoped-sync`; absent if it exports no `capabilities`.
@@ -81,6 +104,30 @@ impl Linked {
         let instance = capabilities.instantiate_async(&mut *store).await?;
         let flags = instance.lockkeeper_datastore_capabilities().call_capabilities(store).await?;
         Ok(Some(flags.contains(CapabilityFlags::SCOPED_SYNC)))
+    }
+
+    /// Whether the guest has an index that can be looked after.
+    pub(crate) fn has_index(&self) -> bool {
+        self.index.is_some()
+    }
+
+    pub(crate) async fn index(&self, store: &mut Store<Guest>, indexed: &Indexed) -> Answer<()> {
+        let index = self.index.as_ref().ok_or_else(|| wasmtime::format_err!("it exports no index"))?;
+        let instance = index.instantiate_async(&mut *store).await?;
+        let index = instance.lockkeeper_datastore_index();
+        let scope = indexed.scope.as_ref().map(ToString::to_string);
+        let (scope, fence) = (scope.as_deref(), indexed.fence);
+        let answer = match indexed.action {
+            IndexAction::Show => index.call_show(&mut *store, scope).await?,
+            IndexAction::Verify => index.call_verify(&mut *store, scope).await?,
+            IndexAction::Rebuild => index.call_rebuild(&mut *store, scope, fence).await?,
+            IndexAction::Convert => index.call_convert(&mut *store, fence).await?,
+        };
+        let limit = store.data().setting.limits.output;
+        Ok(match answer {
+            Ok(()) => Ok(()),
+            Err(error) => Err(guest_error(error, limit)?),
+        })
     }
 
     /// Instantiates the guest and does nothing more.
@@ -199,6 +246,31 @@ impl host::Host for Guest {
         let held = incoming.delete(&path);
         *deletions += u64::from(held);
         Ok(held)
+    }
+}
+
+impl index_findings::Host for Guest {
+    fn found(&mut self, finding: index_findings::Finding) -> wasmtime::Result<()> {
+        use index_findings::FindingKind as Kind;
+        let Work::Index { found } = &self.work else { return Ok(()) };
+        let index_findings::Finding { kind, mut path, mut digest, size, mut note } = finding;
+        let texts = [Some(&path), digest.as_ref(), note.as_ref()];
+        within(texts.into_iter().flatten(), self.setting.limits.output)?;
+        for text in [Some(&mut path), digest.as_mut(), note.as_mut()].into_iter().flatten() {
+            self.setting.secrets.hide_string(text);
+        }
+        let kind = match kind {
+            Kind::Listed => FindingKind::Listed,
+            Kind::Deleted => FindingKind::Deleted,
+            Kind::Missing => FindingKind::Missing,
+            Kind::Different => FindingKind::Different,
+            Kind::Damaged => FindingKind::Damaged,
+            Kind::Unlisted => FindingKind::Unlisted,
+            Kind::Recovered => FindingKind::Recovered,
+            Kind::Converted => FindingKind::Converted,
+        };
+        found(Finding { kind, path, digest, size, note });
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use self::auth::AuthConfig;
 pub use self::auth::SecretConfig;
 pub(crate) use self::locks::StoreProblem;
-pub use self::locks::{LocksConfig, OnLost, StoreKind};
+pub use self::locks::{LocksConfig, OnLost};
 
 /// What is wrong with a `lockkeeper.toml`.
 #[derive(Debug, thiserror::Error)]

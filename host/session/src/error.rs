@@ -170,11 +170,14 @@ impl Error {
                 CallError::Limit { .. } => ErrorKind::Limit,
                 CallError::Denied { .. } => ErrorKind::Denied,
                 CallError::Reported { error: GuestError::Conflict(_), .. } => ErrorKind::Conflict,
+                CallError::Reported { error: GuestError::Fenced(_), .. } => ErrorKind::LockLost,
                 CallError::Reported { .. } => ErrorKind::Reported,
                 CallError::Unaccounted { .. } => ErrorKind::NotConformant,
                 CallError::Stopped { .. } => ErrorKind::Interrupted,
                 CallError::Revoked { .. } => ErrorKind::LockLost,
-                CallError::Setup { .. } | CallError::Hindered { .. } => ErrorKind::Config,
+                CallError::Setup { .. } | CallError::Hindered { .. } | CallError::NoIndex { .. } => {
+                    ErrorKind::Config
+                }
             },
             Self::Conflict { .. } | Self::Unsettled { .. } | Self::Stray { .. } => ErrorKind::Conflict,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
@@ -205,6 +208,10 @@ impl Error {
                 "nothing is lost: what was not pushed stays marked; run it again, or `lockkeeper push`"
                     .to_owned()
             }
+            Self::Call(CallError::Reported { error: GuestError::Fenced(number), .. }) => format!(
+                "somebody has had the lock since: pull, and push again; if your locks have moved to another \
+                 store, whose numbers begin anew, add `fence-from = {number}` to [locks]"
+            ),
             Self::Conflict { models, .. } => {
                 let models: String = models.iter().map(|model| format!(" --model {model}")).collect();
                 format!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::body::Answer;
 use super::{Fault, State};
 
-type Body = BoxBody<Bytes, io::Error>;
+type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A client's connection, held beside the one that serves it.
 pub(super) struct Connection(OwnedFd);
@@ -61,7 +61,7 @@ async fn answer(
     if let Some(refusal) = fault.and_then(|fault| state.service.refuses(fault)) {
         // As servers do: the body is read first, so that the client gets to see the answer.
         _ = request.into_body().collect().await;
-        return Ok(refusal.map(|body| Answer::whole(body).boxed()));
+        return Ok(refusal.map(|body| Answer::whole(body).boxed_unsync()));
     }
     if fault == Some(Fault::ResetRequest) {
         _ = request.into_body().frame().await;
@@ -100,7 +100,7 @@ async fn answer(
         // The others were dealt with above.
         _ => Answer::whole(body),
     };
-    Ok(Response::from_parts(parts, body.boxed()))
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
 /// Passes a request on, and its answer back as it comes.
@@ -122,7 +122,7 @@ async fn pass(request: Request<Incoming>, upstream: SocketAddr) -> io::Result<Re
             frame
         })
         .map_err(io::Error::other)
-        .boxed()
+        .boxed_unsync()
     }))
 }
 

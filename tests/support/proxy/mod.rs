@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use fault::{Fault, Service};
+pub use fault::{FAULTS, Fault, Service};
 
 use crate::servers::RUNTIME;
 

@@ -83,14 +83,13 @@ impl Remote for LyingS3 {
     fn clear_log(&self) {}
 }
 
-/// `moto`, which takes any signature.
+/// `moto`, which takes any signature. One request at a time, or else its conditions aren't atomic.
 pub fn moto() -> Option<&'static Process> {
     static MOTO: OnceLock<Option<Process>> = OnceLock::new();
     MOTO.get_or_init(|| {
-        let command = installed("moto", "bin/moto_server")?;
-        Some(Process::start("moto", |port, _| {
-            vec![command.clone(), "-H".into(), "127.0.0.1".into(), "-p".into(), port.to_string()]
-        }))
+        let python = installed("moto", "bin/python")?;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/servers/serial_moto.py");
+        Some(Process::start("moto", |port, _| vec![python.clone(), script.into(), port.to_string()]))
     })
     .as_ref()
 }

@@ -16,7 +16,10 @@ impl Socket {
     /// Connects within a time.
     pub async fn connect(address: &Address, tls: bool, patience: Duration) -> io::Result<Self> {
         if tls {
-            return Err(io::Error::new(ErrorKind::Unsupported, "encryption is the host's business, and there is none"));
+            return Err(io::Error::new(
+                ErrorKind::Unsupported,
+                "encryption is the host's business, and there is none",
+            ));
         }
         let mut failure = ErrorKind::NotFound.into();
         for address in (address.host.as_str(), address.port).to_socket_addrs()? {

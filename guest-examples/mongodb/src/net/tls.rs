@@ -1,6 +1,6 @@
 //! Encryption, which the host does: it has the certificates that this machine trusts, and checks the server's name.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use wasip2::io::error::Error;
 use wasip2::io::streams::{InputStream, OutputStream};
@@ -51,6 +51,10 @@ pub async fn shake_hands(
     }
 }
 
+/// The host's words are for people. They tell a certificate that won't become right by itself from what may pass.
 fn failed(error: &Error) -> io::Error {
-    io::Error::other(format!("the encrypted connection can't be made: {}", error.to_debug_string()))
+    let text = error.to_debug_string();
+    let first = text.lines().next().unwrap_or_default();
+    let kind = if first.contains("certificate") { ErrorKind::InvalidData } else { ErrorKind::Other };
+    io::Error::new(kind, format!("the connection can't be encrypted: {first}"))
 }

@@ -32,7 +32,8 @@ impl Socket {
         for found in (address.host.as_str(), address.port).to_socket_addrs()? {
             match within(patience, dial(found)).await {
                 Ok((socket, input, output)) if encrypted => {
-                    let (encryption, input, output) = within(patience, tls::shake_hands(&address.host, input, output)).await?;
+                    let (encryption, input, output) =
+                        within(patience, tls::shake_hands(&address.host, input, output)).await?;
                     return Ok(Self::new(socket, Some(encryption), input, output));
                 }
                 Ok((socket, input, output)) => return Ok(Self::new(socket, None, input, output)),
@@ -42,8 +43,14 @@ impl Socket {
         Err(failure)
     }
 
-    fn new(socket: TcpSocket, encryption: Option<tls::Connection>, input: InputStream, output: OutputStream) -> Self {
-        let (readable, writable) = (AsyncPollable::new(input.subscribe()), AsyncPollable::new(output.subscribe()));
+    fn new(
+        socket: TcpSocket,
+        encryption: Option<tls::Connection>,
+        input: InputStream,
+        output: OutputStream,
+    ) -> Self {
+        let (readable, writable) =
+            (AsyncPollable::new(input.subscribe()), AsyncPollable::new(output.subscribe()));
         Self { readable, writable, input, output, _encryption: encryption, _socket: socket }
     }
 
@@ -91,7 +98,8 @@ async fn dial(address: SocketAddr) -> io::Result<(TcpSocket, InputStream, Output
         SocketAddr::V6(address) => {
             let [a, b, c, d, e, f, g, h] = address.ip().segments();
             let (port, scope_id) = (address.port(), address.scope_id());
-            let address = Ipv6SocketAddress { port, flow_info: 0, address: (a, b, c, d, e, f, g, h), scope_id };
+            let address =
+                Ipv6SocketAddress { port, flow_info: 0, address: (a, b, c, d, e, f, g, h), scope_id };
             (IpAddressFamily::Ipv6, IpSocketAddress::Ipv6(address))
         }
     };
@@ -126,6 +134,9 @@ fn refused(error: ErrorCode) -> io::Error {
 fn failed(error: StreamError) -> io::Error {
     match error {
         StreamError::Closed => ErrorKind::UnexpectedEof.into(),
-        StreamError::LastOperationFailed(error) => io::Error::other(error.to_debug_string()),
+        StreamError::LastOperationFailed(error) => {
+            let text = error.to_debug_string();
+            io::Error::other(text.lines().next().unwrap_or_default().to_owned())
+        }
     }
 }

@@ -12,13 +12,12 @@ use bson::{RawDocumentBuf, rawdoc};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use lockkeeper_sdk::{Body, Error, Object, Remote, Result};
-use mongodb::blobs::{CHUNK, FORGOTTEN};
+use mongodb::blobs::{Blobs, CHUNK};
 use mongodb::client::Client;
 use mongodb::store::{Collection, Store};
 use mongodb::url::Target;
 use mongodb::{Config, Mongo};
 use pollster::block_on;
-use tempfile::TempDir;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +31,11 @@ pub struct Server {
 impl Server {
     /// Starts one on a folder, `None` if there is none on this machine.
     pub fn start(folder: &Path, arguments: &str) -> Option<Self> {
+        Self::start_in(folder, arguments, None)
+    }
+
+    /// Starts one whose end removes `after`.
+    fn start_in(folder: &Path, arguments: &str, after: Option<&Path>) -> Option<Self> {
         let python = installed()?;
         let mut last = None;
         // Somebody else may take the port before the server does.
@@ -39,10 +43,18 @@ impl Server {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let script = format!(
                 "exec 3<&0; \"$0\" -m secantus --host 127.0.0.1 --port {} --storage-path \"$1\" --standalone {arguments} </dev/null >\"$1.log\" 2>&1 & \
-                 cat <&3 >/dev/null; kill $!; wait",
+                 cat <&3 >/dev/null; kill $!; wait; test -z \"$2\" || rm -rf \"$2\"",
                 address.port()
             );
-            let process = Command::new("sh").arg("-c").arg(script).arg(&python).arg(folder).stdin(Stdio::piped()).spawn().unwrap();
+            let process = Command::new("sh")
+                .arg("-c")
+                .arg(script)
+                .arg(&python)
+                .arg(folder)
+                .arg(after.unwrap_or(Path::new("")))
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
             let server = Self { address, process };
             if server.answers() {
                 return Some(server);
@@ -86,13 +98,17 @@ fn installed() -> Option<PathBuf> {
 
 /// The server of this test program.
 pub fn server() -> Option<SocketAddr> {
-    static SERVER: OnceLock<Option<(Server, TempDir)>> = OnceLock::new();
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
-        // In a folder that the next run clears away: nobody drops what is static.
-        let folder = tempfile::Builder::new().prefix("secantus-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Some((Server::start(&folder.path().join("storage"), "")?, folder))
+        // Nobody drops what is static: the server takes its folder away itself.
+        let folder = tempfile::Builder::new().prefix("secantus-").tempdir().unwrap().keep();
+        let server = Server::start_in(&folder.join("storage"), "", Some(&folder));
+        if server.is_none() {
+            std::fs::remove_dir(&folder).unwrap();
+        }
+        server
     });
-    server.as_ref().map(|(server, _)| server.address)
+    server.as_ref().map(|server| server.address)
 }
 
 /// A database of its own for each test.
@@ -100,37 +116,47 @@ pub struct Database {
     pub address: SocketAddr,
     pub name: String,
     pub chunk: usize,
-    pub forgotten: Duration,
 }
 
 impl Database {
     pub fn new() -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Some(Self { address: server()?, name, chunk: CHUNK, forgotten: FORGOTTEN })
+        Some(Self { address: server()?, name, chunk: CHUNK })
     }
 
-    /// One with contents in chunks of a few bytes, where every claim counts as forgotten.
+    /// One with contents in chunks of a few bytes.
     pub fn tiny() -> Option<Self> {
-        Some(Self { chunk: 8, forgotten: Duration::ZERO, ..Self::new()? })
+        Some(Self { chunk: 8, ..Self::new()? })
     }
 
     pub fn at(&self, address: SocketAddr) -> Store {
-        let target = Target::parse(&format!("mongodb://{address}/?socketTimeoutMS=20000"), None).unwrap();
+        self.with(address, "")
+    }
+
+    fn with(&self, address: SocketAddr, options: &str) -> Store {
+        let target = Target::parse(&format!("mongodb://{address}/?appName=test{options}"), None).unwrap();
         Store::new(Client::new(target), self.name.clone(), "lk".to_owned(), self.chunk)
     }
 
     pub fn remote_at(&self, address: SocketAddr) -> Mongo {
-        Mongo::new(self.at(address), self.forgotten)
+        Mongo::new(self.at(address))
+    }
+
+    pub fn remote_with(&self, address: SocketAddr, options: &str) -> Mongo {
+        Mongo::new(self.with(address, options))
     }
 
     pub fn remote(&self) -> Mongo {
         self.remote_at(self.address)
     }
 
-    /// One for which no claim counts as forgotten.
-    pub fn patient(&self) -> Mongo {
-        Mongo::new(self.at(self.address), FORGOTTEN)
+    /// Empties the collections, which is quicker than making others.
+    pub fn clear(&self) {
+        let store = self.at(self.address);
+        for collection in [Collection::Files, Collection::Blobs, Collection::Chunks, Collection::Index] {
+            block_on(store.delete_every(collection)).unwrap();
+        }
     }
 
     /// Everything in a collection.
@@ -138,11 +164,11 @@ impl Database {
         block_on(self.at(self.address).find_few(collection, rawdoc! {}, rawdoc! {})).unwrap()
     }
 
-    /// Pushes something, which makes this one clear away what others left.
+    /// Clears away what others left, however young it is.
     pub fn sweep(&self) {
-        let remote = Mongo::new(self.at(self.address), Duration::ZERO);
-        std::thread::sleep(Duration::from_millis(2));
-        block_on(remote.delete("no such file")).unwrap();
+        let store = self.at(self.address);
+        let now = block_on(store.client().now()).unwrap();
+        block_on(Blobs(&store).sweep(now + 60_000)).unwrap();
     }
 
     /// Panics unless every file has its content, and nothing else is there.
@@ -151,7 +177,8 @@ impl Database {
         let mut blobs = std::collections::BTreeSet::new();
         for file in self.all(Collection::Files) {
             let key = file.get_str("_id").unwrap();
-            let content = content(&remote, key).unwrap().unwrap_or_else(|| panic!("{key} is gone: {context:?}"));
+            let content =
+                content(&remote, key).unwrap().unwrap_or_else(|| panic!("{key} is gone: {context:?}"));
             let blob = file.get_str("blob").unwrap();
             if !blob.is_empty() {
                 assert_eq!(blake3::hash(&content).to_hex().as_str(), blob, "{key}: {context:?}");
@@ -164,6 +191,15 @@ impl Database {
             assert!(blobs.contains(id), "a blob that nothing refers to: {:?}, {context:?}", show(&blob));
             assert!(blob.get_array("pending").unwrap().is_empty(), "a claim: {:?}, {context:?}", show(&blob));
             uploads.extend(blob.get_str("upload").ok().map(str::to_owned));
+        }
+        for document in self.all(Collection::Index) {
+            let pending = document.get_array("pending").ok().into_iter().flatten();
+            let announced =
+                pending.map(|entry| entry.unwrap().as_document().unwrap().get_str("id").unwrap().to_owned());
+            uploads.extend(announced);
+            let trash = document.get_array("trash").ok().into_iter().flatten();
+            uploads.extend(trash.map(|revision| revision.unwrap().as_str().unwrap().to_owned()));
+            uploads.extend(document.get_str("revision").ok().map(str::to_owned));
         }
         for chunk in self.all(Collection::Chunks) {
             let upload = chunk.get_str("_id").unwrap().split('/').next().unwrap();
@@ -187,11 +223,12 @@ pub fn content(remote: &Mongo, key: &str) -> Result<Option<Vec<u8>>> {
 }
 
 pub async fn collect(object: Object<'_>) -> Result<Vec<u8>> {
-    object.try_fold(Vec::new(), async |mut all, piece: Bytes| -> Result<_, Error> {
-        all.extend(&piece[..]);
-        Ok(all)
-    })
-    .await
+    object
+        .try_fold(Vec::new(), async |mut all, piece: Bytes| -> Result<_, Error> {
+            all.extend(&piece[..]);
+            Ok(all)
+        })
+        .await
 }
 
 pub fn body(content: &str) -> Body {

@@ -1,13 +1,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, ready};
 use lockkeeper_sdk::{
-    Change, ChangeCount, DeletedFile, Host, Layout, Level, ProgressUpdate, PullOptions, PullReport,
-    PushOptions, PushReport, Remote, Result, WrittenFile, pull, push,
+    Change, ChangeCount, DeletedFile, Finding, FindingKind, Host, Layout, Level, ProgressUpdate, PullOptions,
+    PullReport, PushOptions, PushReport, Remote, Result, WrittenFile, convert, pull, push, rebuild, show,
+    verify,
 };
 use pollster::block_on;
 use tempfile::TempDir;
@@ -18,6 +19,10 @@ pub struct Repository {
     cache: TempDir,
     state: TempDir,
     synced: BTreeMap<String, String>,
+    /// The fencing number of its locks.
+    pub fence: Option<u64>,
+    /// How long its calls were told to wait.
+    pub pauses: RefCell<Vec<Duration>>,
 }
 
 impl Repository {
@@ -27,6 +32,8 @@ impl Repository {
             cache: TempDir::new().unwrap(),
             state: TempDir::new().unwrap(),
             synced: BTreeMap::new(),
+            fence: None,
+            pauses: RefCell::default(),
         }
     }
 
@@ -35,6 +42,13 @@ impl Repository {
         let repository = Self::new(Layout::PerScope);
         files.iter().for_each(|(path, content)| repository.write(path, content));
         repository
+    }
+
+    /// The folder that holds what calls of this scope knew about the remote.
+    pub fn state(&self, scope: Option<&str>) -> PathBuf {
+        let folder = self.state.path().join(scope.map_or("everything".to_owned(), digest));
+        fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     pub fn write(&self, path: &str, content: &str) {
@@ -66,9 +80,10 @@ impl Repository {
         let changes = self.changes(scope.unwrap_or_default());
         let written = changes.iter().filter(|change| matches!(change, Change::Written(_))).count() as u64;
         let deleted = changes.len() as u64 - written;
-        let call = Call::new(self.cache.path(), self.state.path(), changes.clone());
+        let call = Call::new(self, self.cache.path(), &self.state(scope), changes.clone());
         let scope = scope.map(str::to_owned);
-        let options = PushOptions { scope, changes: Some(ChangeCount { written, deleted }), fence: None };
+        let options =
+            PushOptions { scope, changes: Some(ChangeCount { written, deleted }), fence: self.fence };
         let report = block_on(push(&call, remote, self.layout, &options))?;
         assert_eq!((report.files + report.unchanged, report.deletions), (written, deleted));
         for change in changes {
@@ -82,24 +97,24 @@ impl Repository {
 
     /// Pushes without knowing what changed.
     pub fn push_blindly(&self, remote: &impl Remote, scope: Option<&str>) -> Result<PushReport> {
-        let call = Call::new(self.cache.path(), self.state.path(), Vec::new());
-        let options = PushOptions { scope: scope.map(str::to_owned), changes: None, fence: None };
+        let call = Call::new(self, self.cache.path(), &self.state(scope), Vec::new());
+        let options = PushOptions { scope: scope.map(str::to_owned), changes: None, fence: self.fence };
         block_on(push(&call, remote, self.layout, &options))
     }
 
     /// Pushes after the host read the digests, and `meddle` ran in between.
     pub fn push_after(&self, remote: &impl Remote, meddle: impl FnOnce(&Self)) -> Result<PushReport> {
-        let call = Call::new(self.cache.path(), self.state.path(), self.changes(""));
+        let call = Call::new(self, self.cache.path(), &self.state(None), self.changes(""));
         meddle(self);
         let changes = Some(ChangeCount { written: 0, deleted: 0 });
-        let options = PushOptions { scope: None, changes, fence: None };
+        let options = PushOptions { scope: None, changes, fence: self.fence };
         block_on(push(&call, remote, self.layout, &options))
     }
 
     /// Pulls, and takes over what came.
     pub fn pull(&mut self, remote: &impl Remote, scope: Option<&str>) -> Result<PullReport> {
         let staging = TempDir::new().unwrap();
-        let mut call = Call::new(staging.path(), self.state.path(), Vec::new());
+        let mut call = Call::new(self, staging.path(), &self.state(scope), Vec::new());
         call.held = self.files().iter().map(|(path, content)| (path.clone(), digest(content))).collect();
         let options = PullOptions { scope: scope.map(str::to_owned) };
         let report = block_on(pull(&call, remote, self.layout, &options))?;
@@ -117,6 +132,46 @@ impl Repository {
             self.synced.insert(path, digest(&content));
         }
         Ok(report)
+    }
+
+    /// Looks after the index, and says what was found, sorted.
+    pub fn look_after(
+        &self,
+        scope: Option<&str>,
+        call: impl AsyncFnOnce(&dyn Host, Layout, Option<&str>) -> Result<()>,
+    ) -> Result<Vec<(FindingKind, String)>> {
+        let host = Call::new(self, self.cache.path(), &self.state(scope), Vec::new());
+        block_on(call(&host, self.layout, scope))?;
+        let mut found: Vec<_> = host.found.take().into_iter().map(|it| (it.kind, it.path)).collect();
+        found.sort_by(|one, other| one.1.cmp(&other.1));
+        Ok(found)
+    }
+
+    pub fn show(&self, remote: &impl Remote, scope: Option<&str>) -> Vec<(FindingKind, String)> {
+        let show =
+            async |host: &dyn Host, layout, scope: Option<&str>| show(host, remote, layout, scope).await;
+        self.look_after(scope, show).unwrap()
+    }
+
+    pub fn verify(&self, remote: &impl Remote, scope: Option<&str>) -> Vec<(FindingKind, String)> {
+        let verify =
+            async |host: &dyn Host, layout, scope: Option<&str>| verify(host, remote, layout, scope).await;
+        self.look_after(scope, verify).unwrap()
+    }
+
+    pub fn rebuild(&self, remote: &impl Remote, scope: Option<&str>) -> Result<Vec<(FindingKind, String)>> {
+        let fence = self.fence;
+        let rebuild = async |host: &dyn Host, layout, scope: Option<&str>| {
+            rebuild(host, remote, layout, scope, fence).await
+        };
+        self.look_after(scope, rebuild)
+    }
+
+    pub fn convert(&self, remote: &impl Remote) -> Result<Vec<(FindingKind, String)>> {
+        let fence = self.fence;
+        self.look_after(None, async |host: &dyn Host, layout, _: Option<&str>| {
+            convert(host, remote, layout, fence).await
+        })
     }
 
     fn changes(&self, scope: &str) -> Vec<Change> {
@@ -158,17 +213,21 @@ fn collect(root: &Path, below: &str, found: &mut BTreeMap<String, String>) {
 
 struct Call<'a> {
     cache: &'a Path,
-    state: &'a Path,
+    state: PathBuf,
+    pauses: &'a RefCell<Vec<Duration>>,
+    found: RefCell<Vec<Finding>>,
     changes: RefCell<VecDeque<Change>>,
     held: BTreeMap<String, String>,
     deleted: RefCell<Vec<String>>,
 }
 
 impl<'a> Call<'a> {
-    fn new(cache: &'a Path, state: &'a Path, changes: Vec<Change>) -> Self {
+    fn new(repository: &'a Repository, cache: &'a Path, state: &Path, changes: Vec<Change>) -> Self {
         Self {
             cache,
-            state,
+            state: state.to_owned(),
+            pauses: &repository.pauses,
+            found: RefCell::default(),
             changes: RefCell::new(changes.into()),
             held: BTreeMap::new(),
             deleted: RefCell::default(),
@@ -182,7 +241,7 @@ impl Host for Call<'_> {
     }
 
     fn state(&self) -> &Path {
-        self.state
+        &self.state
     }
 
     fn next_changes(&self, max: u32) -> Vec<Change> {
@@ -203,6 +262,10 @@ impl Host for Call<'_> {
         held
     }
 
+    fn found(&self, finding: Finding) {
+        self.found.borrow_mut().push(finding);
+    }
+
     fn log(&self, _: Level, _: &str) {}
 
     fn progress(&self, _: ProgressUpdate) {}
@@ -211,7 +274,8 @@ impl Host for Call<'_> {
         false
     }
 
-    fn pause(&self, _: Duration) -> LocalBoxFuture<'static, ()> {
+    fn pause(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        self.pauses.borrow_mut().push(time);
         Box::pin(ready(()))
     }
 }

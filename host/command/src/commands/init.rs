@@ -66,6 +66,9 @@ folders = [{{ host = "../remote", guest = "/remote", access = "read-write" }}]
 http = []                   # origins: "https://bucket.s3.eu-west-1.amazonaws.com"
 tcp = []                    # "db.internal:27017"
 
+# [datastore.auth]          # granted origins whose requests the host signs, so that the extension sees no secret
+# "https://bucket.s3.eu-west-1.amazonaws.com" = {{ scheme = "aws-sigv4" }}
+
 [locks]
 store = "file"              # kernel locks: one machine, or one shared file system
 # path = "/shared/locks"    # the same folder for everybody who writes to the remote

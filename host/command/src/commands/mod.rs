@@ -1,4 +1,6 @@
+mod check;
 mod extensions;
+mod index;
 mod init;
 mod locks;
 mod pull;
@@ -28,6 +30,9 @@ pub(crate) enum Command {
     Status(status::Args),
     #[command(subcommand)]
     Locks(locks::Command),
+    #[command(subcommand)]
+    Index(index::Command),
+    Check(check::Args),
 }
 
 /// What every subcommand works with.
@@ -63,5 +68,7 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Run(args) => run::run(&context, args).await,
         Command::Status(args) => status::run(&context, args).await,
         Command::Locks(command) => locks::run(&context, command).await,
+        Command::Index(command) => index::run(&context, command).await,
+        Command::Check(args) => check::run(&context, args).await,
     }
 }

@@ -132,6 +132,9 @@ impl BucketLocks {
         loop {
             // Names are in order; whoever takes a number at the same time may stand before or behind.
             let listed = self.objects.list(&stand.places.line()).await?;
+            if !listed.iter().any(|it| it.path == place) {
+                return Ok(None);
+            }
             let Some(before) = listed.into_iter().map(|it| it.path).filter(|path| *path < place).max() else {
                 break;
             };
@@ -150,6 +153,10 @@ impl BucketLocks {
             }
         }
         loop {
+            // It may have been sent away.
+            if self.objects.read(&place).await?.is_none() {
+                return Ok(None);
+            }
             let step = match holder.mode {
                 Mode::Exclusive => stand.take_record(true).await?,
                 Mode::Shared => stand.share().await?,

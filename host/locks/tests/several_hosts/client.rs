@@ -64,6 +64,12 @@ impl Client {
         crate::until(what, || said(&self.events.lock().unwrap()));
     }
 
+    /// Whether it has said that it has the lock, and not yet that it hasn't any more.
+    pub fn holds(&self) -> bool {
+        let events = self.events.lock().unwrap();
+        matches!(events.last(), Some(Event::Acquired { .. } | Event::Wrote { .. }))
+    }
+
     /// Stops it, and lets it go on later.
     pub fn stop_for(&self, time: Duration) {
         let pid = self.child.id().to_string();
@@ -81,11 +87,6 @@ impl Client {
         self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         std::mem::take(&mut *self.events.lock().unwrap())
-    }
-
-    /// The same.
-    pub fn end(self) -> Vec<Event> {
-        self.kill()
     }
 }
 
@@ -146,7 +147,7 @@ async fn other_process() {
         }
         say("acquired", number, at);
         let mut connection = None;
-        let mut writes = if holds == "1" { u32::MAX } else { fastrand::u32(3..12) };
+        let mut writes = if holds == "1" { u32::MAX } else { fastrand::u32(3..30) };
         while writes > 0 && lease.proof().loss().is_none() {
             if connection.is_none() {
                 connection = tokio::select! {

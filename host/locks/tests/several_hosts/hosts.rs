@@ -135,7 +135,8 @@ fn pass(mut from: TcpStream, mut into: TcpStream, delay: &AtomicU64) {
 impl Drop for Hosts {
     fn drop(&mut self) {
         for host in 0..self.count {
-            // With a namespace goes its link.
+            // A namespace outlives its name for as long as a connection in it waits for an answer, and its link with it.
+            _ = ip(&format!("link del {}", self.link(host)));
             _ = ip(&format!("netns del {}", self.space(host)));
         }
         _ = ip(&format!("link del {}", self.name));

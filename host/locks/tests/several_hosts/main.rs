@@ -26,8 +26,9 @@ const LEASE: Duration = Duration::from_secs(3);
 /// How long anything may take that is going to happen at all.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Cuts the holder off in each round: it must stop by itself before the other side has the lock.
-fn cut_rounds(served: Option<Served>, network: u8, rounds: usize) {
+/// Cuts the holder off in each of `LOCKKEEPER_ROUNDS` rounds: it must stop by itself before the other side has the lock.
+fn cut_rounds(served: Option<Served>, network: u8) {
+    let rounds = env::var("LOCKKEEPER_ROUNDS").map_or(3, |text| text.parse().unwrap());
     let (Some(served), Some(hosts)) = (served, Hosts::new(network, 2)) else { return };
     let register = Register::serve(hosts.address());
     let mut random = fastrand::Rng::with_seed(u64::from(network));
@@ -47,7 +48,7 @@ fn cut_rounds(served: Option<Served>, network: u8, rounds: usize) {
         first.until("the holder stops", |events| events.iter().any(|it| matches!(it, Event::Lost { .. })));
         hosts.restore(holder);
         hosts.delay(holder, Duration::ZERO);
-        let events = [first.end(), second.end()].concat();
+        let events = [first.kill(), second.kill()].concat();
         if let Err(violation) = history::check(&events) {
             panic!("round {round}: {violation}\n{events:#?}");
         }
@@ -57,23 +58,23 @@ fn cut_rounds(served: Option<Served>, network: u8, rounds: usize) {
 
 #[test]
 fn a_holder_that_is_cut_off_from_etcd_stops_before_the_other_side_proceeds() {
-    cut_rounds(Served::etcd(), 1, 10);
+    cut_rounds(Served::etcd(), 1);
 }
 
 #[test]
 fn a_holder_that_is_cut_off_from_postgres_stops_before_the_other_side_proceeds() {
-    cut_rounds(Served::postgres(), 2, 10);
+    cut_rounds(Served::postgres(), 2);
 }
 
 #[test]
 fn a_holder_that_is_cut_off_from_its_bucket_stops_before_the_other_side_proceeds() {
-    cut_rounds(Served::bucket(), 3, 10);
+    cut_rounds(Served::bucket(), 3);
 }
 
 /// 8 clients on 3 hosts, for as many seconds as `LOCKKEEPER_HISTORY_SECONDS` says.
 fn long_history(served: Option<Served>, network: u8) {
     let (Some(served), Some(hosts)) = (served, Hosts::new(network, 3)) else { return };
-    let seconds = env::var("LOCKKEEPER_HISTORY_SECONDS").map_or(20, |text| text.parse().unwrap());
+    let seconds = env::var("LOCKKEEPER_HISTORY_SECONDS").map_or(15, |text| text.parse().unwrap());
     let seed =
         env::var("LOCKKEEPER_HISTORY_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
     let mut random = fastrand::Rng::with_seed(seed);
@@ -87,16 +88,19 @@ fn long_history(served: Option<Served>, network: u8) {
     let mut events: Vec<Event> = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(seconds) {
-        std::thread::sleep(Duration::from_millis(random.u64(100..700)));
-        let index = random.usize(0..8);
-        match random.u8(0..8) {
-            0 | 1 => {
+        std::thread::sleep(Duration::from_millis(random.u64(200..1500)));
+        // What goes wrong for the holder matters most.
+        let holder = clients.iter().position(Client::holds).filter(|_| random.u8(0..4) > 0);
+        let index = holder.unwrap_or(random.usize(0..8));
+        let time = Duration::from_millis(random.u64(100..6000));
+        match random.u8(0..6) {
+            0 => {
                 let killed = std::mem::replace(&mut clients[index], start(index));
                 events.extend(killed.kill());
             }
-            2..=4 => clients[index].stop_for(Duration::from_millis(random.u64(100..6000))),
-            5 => hosts.delay(random.usize(0..3), Duration::from_millis(random.u64(0..50))),
-            _ => hosts.cut_for(random.usize(0..3), Duration::from_millis(random.u64(100..6000))),
+            1 | 2 => clients[index].stop_for(time),
+            3 => hosts.delay(index % 3, Duration::from_millis(random.u64(0..50))),
+            _ => hosts.cut_for(index % 3, time),
         }
     }
     hosts.settle();
@@ -107,9 +111,10 @@ fn long_history(served: Option<Served>, network: u8) {
     let lost = events.iter().filter(|event| matches!(event, Event::Lost { .. })).count();
     let (accepted, refused) = register.check();
     eprintln!(
-        "seed {seed}: {holds} holds, {lost} lost, {accepted} writes, {refused} refused by their number"
+        "{}, seed {seed}: {holds} holds, {lost} lost, {accepted} writes, {refused} refused by their number",
+        served.kind()
     );
-    assert!(holds > 5, "seed {seed}: hardly anybody got the lock");
+    assert!(holds > 3, "seed {seed}: hardly anybody got the lock");
     if let Err(violation) = history::check(&events) {
         panic!("seed {seed}: {violation}");
     }

@@ -56,6 +56,11 @@ impl Served {
         Self { kind, at: (server.address, server.port).into(), _server: Kept::Process(server) }
     }
 
+    /// Which store it is.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// How each host reaches it, as text.
     pub fn places(&self, hosts: &Hosts) -> Vec<String> {
         (0..hosts.count()).map(|host| format!("{}|{}", self.kind, hosts.relay(host, self.at))).collect()

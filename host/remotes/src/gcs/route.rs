@@ -130,7 +130,7 @@ fn query(uri: &Uri) -> BTreeMap<String, String> {
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let decoded = pairs.map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(&name.replace('+', " ")), decode(&value.replace('+', " ")))
+        (decode(name.replace('+', " ")), decode(value.replace('+', " ")))
     });
     decoded.collect()
 }

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use reqsign_aws_v4::{
     AssumeRoleWithWebIdentityCredentialProvider, Credential, EnvCredentialProvider, IMDSv2CredentialProvider,
     ProfileCredentialProvider, RequestSigner,
 };
 use reqsign_core::{Context, Error, ProvideCredential, ProvideCredentialDyn, Result, Signer};
 
+use super::recent::Recent;
 use super::surroundings::Surroundings;
 use super::{Unsigned, described};
 use crate::grants::HttpOrigin;
@@ -51,7 +52,7 @@ impl Aws {
             .or_else(|| environment().map(ToOwned::to_owned));
         let service = service.or_else(|| told.map(|told| told.service)).unwrap_or_else(|| "s3".to_owned());
         let source = Source::default();
-        let chain = Chain::new(profile, surroundings, &source);
+        let chain = Recent::new(Chain::new(profile, surroundings, &source));
         let signer = region
             .map(|region| Signer::new(surroundings.context(), chain, RequestSigner::new(&service, &region)));
         Self { signer, source }
@@ -72,32 +73,48 @@ impl Aws {
             parts.headers.remove(PAYLOAD);
         }
         let mut candidate = parts.clone();
-        candidate.headers = signed_headers(&parts.headers);
+        candidate.headers = signed_headers(&parts.headers)?;
         signer
             .sign(&mut candidate, None)
             .await
             .map_err(|error| Unsigned { problem: described(&error), remedy: REMEDY.to_owned() })?;
         for (name, value) in &candidate.headers {
-            parts.headers.insert(name, value.clone());
+            // What was there stays as it was written.
+            parts.headers.entry(name).or_insert_with(|| value.clone());
         }
         Ok(())
     }
 }
 
-fn is_hash(value: &http::HeaderValue) -> bool {
+fn is_hash(value: &HeaderValue) -> bool {
     value.len() == 64 && value.as_bytes().iter().all(u8::is_ascii_hexdigit)
 }
 
 /// The headers to sign: those that the service demands and those that change what a request means. What a
 /// proxy may change on the way isn't signed.
-fn signed_headers(headers: &HeaderMap) -> HeaderMap {
-    let counts = |name: &str| {
+///
+/// A header that is given several times is signed as one, and spaces as the service counts them.
+fn signed_headers(headers: &HeaderMap) -> std::result::Result<HeaderMap, Unsigned> {
+    let counts = |name: &&HeaderName| {
+        let name = name.as_str();
         name.starts_with("x-amz-")
             || name.starts_with("if-")
             || matches!(name, "host" | "content-type" | "content-md5" | "range")
     };
-    let signed = headers.iter().filter(|(name, _)| counts(name.as_str()));
-    signed.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut signed = HeaderMap::new();
+    for name in headers.keys().filter(counts) {
+        let texts = headers.get_all(name).iter().map(|value| {
+            let words = value.to_str().ok()?.split_whitespace();
+            Some(words.collect::<Vec<_>>().join(" "))
+        });
+        let text = texts.collect::<Option<Vec<_>>>().map(|texts| texts.join(","));
+        let value = text.and_then(|text| HeaderValue::try_from(text).ok()).ok_or_else(|| Unsigned {
+            problem: format!("the extension put something into `{name}` that can't be signed"),
+            remedy: "tell the extension's author".to_owned(),
+        })?;
+        signed.insert(name, value);
+    }
+    Ok(signed)
 }
 
 /// What the name of one of Amazon's endpoints tells.
@@ -218,6 +235,27 @@ fn half_set(context: &Context) -> (Option<&'static str>, Option<&'static str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_is_signed_as_the_service_reads_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-amz-meta-mine", "one   more"),
+            ("x-amz-meta-mine", "two "),
+            ("if-none-match", "*"),
+            ("user-agent", "anything"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let signed = signed_headers(&headers).ok().unwrap();
+        let mut signed: Vec<_> =
+            signed.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        signed.sort_unstable();
+        assert_eq!(signed, [("if-none-match", "*"), ("x-amz-meta-mine", "one more,two")]);
+        headers.insert("x-amz-meta-mine", HeaderValue::from_bytes(b"\xff").unwrap());
+        let refused = signed_headers(&headers).err().unwrap();
+        assert!(refused.problem.contains("`x-amz-meta-mine`"), "{}", refused.problem);
+    }
 
     #[test]
     fn an_endpoint_of_amazons_tells_service_and_region() {

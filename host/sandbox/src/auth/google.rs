@@ -7,6 +7,7 @@ use reqsign_google::{
     VmMetadataCredentialProvider,
 };
 
+use super::recent::Recent;
 use super::surroundings::{Sender, Surroundings};
 use super::{Unsigned, described};
 
@@ -24,7 +25,10 @@ impl Google {
     pub(super) fn new(surroundings: &Surroundings) -> Self {
         let defaults = Defaults::new(surroundings);
         let source = defaults.source();
-        Self { signer: Signer::new(surroundings.context(), defaults, RequestSigner::new("storage")), source }
+        Self {
+            signer: Signer::new(surroundings.context(), Recent::new(defaults), RequestSigner::new("storage")),
+            source,
+        }
     }
 
     pub(super) fn source(&self) -> String {
@@ -67,7 +71,7 @@ impl Defaults {
         }
     }
 
-    async fn from_file(&self, context: &Context, path: &str) -> Result<Option<Credential>> {
+    async fn read_file(&self, context: &Context, path: &str) -> Result<Option<Credential>> {
         let content = context.file_read(path).await?;
         let context = context.clone().with_http_send(self.sender.with_google_tokens(token_uri(&content)));
         let loaded = FileCredentialProvider::new(path).provide_credential(&context).await;
@@ -96,12 +100,12 @@ impl ProvideCredential for Defaults {
 
     async fn provide_credential(&self, context: &Context) -> Result<Option<Credential>> {
         if let Some(path) = &self.named {
-            return self.from_file(context, path).await;
+            return self.read_file(context, path).await;
         }
         if let Some(path) = &self.well_known
             && tokio::fs::try_exists(path).await.unwrap_or(false)
         {
-            return self.from_file(context, path).await;
+            return self.read_file(context, path).await;
         }
         let metadata = match VmMetadataCredentialProvider::new().provide_credential(context).await {
             Ok(Some(credential)) => return Ok(Some(credential)),

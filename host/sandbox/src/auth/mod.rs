@@ -8,6 +8,7 @@ mod answer;
 mod aws;
 mod google;
 mod plain;
+mod recent;
 mod surroundings;
 
 use std::sync::Arc;

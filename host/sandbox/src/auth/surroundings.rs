@@ -38,7 +38,7 @@ const VARIABLES: [&str; 17] = [
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
 
 /// How long to wait for credentials from another machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest answer that is taken for credentials.
 const LONGEST: usize = 1 << 20;

@@ -20,7 +20,7 @@ use super::{Parsed, Seconds, SecretConfig, Value};
 pub struct LocksConfig {
     /// Which store keeps the locks.
     #[serde(default)]
-    pub store: StoreKind,
+    store: StoreKind,
     /// The folder of the `file` store. The default is a folder of this user and machine that all repositories with the same remote share.
     pub path: Option<PathBuf>,
     /// How long to wait for a lock.
@@ -33,6 +33,9 @@ pub struct LocksConfig {
     pub on_lost: OnLost,
     /// Sets these locks apart from others in the same store. The default is a hash of the extension's name and configuration.
     name: Option<String>,
+    /// What is added to all fencing numbers, so that those of a new store are higher than those of the one before.
+    #[serde(default)]
+    pub(crate) fence_from: u64,
     /// The members of an `etcd`.
     #[serde(default)]
     endpoints: Vec<String>,
@@ -54,7 +57,7 @@ pub struct LocksConfig {
 /// The lock stores there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StoreKind {
+enum StoreKind {
     /// Kernel locks on files.
     #[default]
     File,
@@ -144,6 +147,7 @@ impl LocksConfig {
             ("path", self.path.is_some(), !network),
             ("lease", self.lease.is_some(), network),
             ("name", self.name.is_some(), network),
+            ("fence-from", self.fence_from > 0, network),
             ("endpoints", !self.endpoints.is_empty(), etcd),
             ("url", self.url.is_some(), network && !etcd),
             ("user", self.user.is_some(), etcd),

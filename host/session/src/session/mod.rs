@@ -2,6 +2,7 @@
 
 mod held;
 mod holds;
+mod index;
 mod locking;
 mod state;
 mod strict;
@@ -209,7 +210,7 @@ impl Session {
         self.holds.until_lost().await
     }
 
-    fn refuse_lost(&self) -> Result<(), Error> {
+    pub(super) fn refuse_lost(&self) -> Result<(), Error> {
         self.holds.lost().map_or(Ok(()), |lost| Err(lost.into()))
     }
 

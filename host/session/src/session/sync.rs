@@ -43,7 +43,7 @@ impl Session {
         let cache_folder = self.repository.cache_folder();
         let (cache, extents) = (self.cache.clone(), extents(call));
         let incoming = Arc::new(self.blocking(move || cache.incoming(&extents)).await?);
-        let state = self.state_folder(call)?;
+        let state = self.state_folder(call, "")?;
         state.doubt().map_err(|source| Error::Folder {
             what: "the state folder",
             path: state.path.clone(),
@@ -58,6 +58,8 @@ impl Session {
         let result = self.extension.pull(&self.setting, &pulled).await;
         result.map_err(|error| Error::from_call(error, Direction::Pull, models))?;
         drop(pulled);
+        // Whoever has the lock by now may be at work on these files.
+        self.refuse_lost()?;
         let incoming = Arc::into_inner(incoming)
             .ok_or_else(|| Error::Internal { problem: "a finished pull is still in use".to_owned() })?;
         let applied = tokio::task::spawn_blocking(move || incoming.apply(on_conflict))
@@ -100,7 +102,7 @@ impl Session {
             Some(scope) => vec![scope.folder().to_owned()],
             None => self.repository.config().roots.iter().map(ToString::to_string).collect(),
         };
-        let state = self.state_folder(call)?;
+        let state = self.state_folder(call, "")?;
         let pushed = Pushed {
             scope: call.scope.clone(),
             cache: self.repository.cache_folder(),
@@ -121,10 +123,11 @@ impl Session {
         })
     }
 
-    /// The number that fences a push, if the locks have some.
-    fn fence(&self, call: &Call) -> Option<u64> {
-        let numbers = self.holds.numbers(call.scope.as_ref(), &self.repository.config().roots);
-        self.store.fence(&numbers)
+    /// The number that fences what a call writes, if the locks have some.
+    pub(super) fn fence(&self, call: &Call) -> Option<u64> {
+        let config = self.repository.config();
+        let numbers = self.holds.numbers(call.scope.as_ref(), &config.roots);
+        Some(self.store.fence(&numbers)?.saturating_add(config.locks.fence_from))
     }
 
     fn record(&self, direction: Direction, call: &Call, started: Instant, result: Result<&Transfer, &Error>) {
@@ -143,14 +146,16 @@ impl Session {
     }
 
     /// The extension's own folder for this remote and scope.
-    fn state_folder(&self, call: &Call) -> Result<StateFolder, Error> {
+    pub(super) fn state_folder(&self, call: &Call, kind: &str) -> Result<StateFolder, Error> {
         let name = match &call.scope {
-            Some(scope) => Digest::of(scope.as_str().as_bytes()).to_string().chars().take(32).collect(),
+            Some(scope) => {
+                Digest::of(scope.as_str().as_bytes()).to_string().chars().take(32).collect::<String>()
+            }
             None => "unscoped".to_owned(),
         };
         let cache = self.repository.cache_folder();
         let remote = cache.join(".lockkeeper").join("remotes").join(self.repository.remote());
-        let path = remote.join("state").join(name);
+        let path = remote.join("state").join(name + kind);
         StateFolder::open(path.clone()).map_err(|source| Error::Folder {
             what: "the state folder",
             path,

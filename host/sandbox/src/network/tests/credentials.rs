@@ -50,6 +50,16 @@ async fn a_request_to_a_bound_origin_is_signed_and_nothing_of_the_guests_own_cre
 }
 
 #[tokio::test]
+async fn the_hash_that_a_guest_gives_of_its_body_is_signed_as_it_is() {
+    let server = Server::start(|_| Answer::ok("")).await;
+    let mut world = World::new(&[&server.origin], &[(&server.origin, aws())], Set::with(&KEYS));
+    let hash = "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5";
+    let request = http::Request::put(&server.origin).header("x-amz-content-sha256", hash);
+    world.send(request.header("content-length", "4"), "body", RequestOptions::default()).await.unwrap();
+    assert_eq!(header(&server.only(), "x-amz-content-sha256").unwrap(), hash);
+}
+
+#[tokio::test]
 async fn a_request_to_another_granted_origin_carries_no_credential() {
     let bound = Server::start(|_| Answer::ok("")).await;
     let other = Server::start(|_| Answer::ok("")).await;

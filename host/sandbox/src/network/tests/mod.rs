@@ -3,6 +3,7 @@
 mod credentials;
 mod failures;
 mod server;
+mod sources;
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -1,0 +1,64 @@
+//! Datastores in other languages, built from source: what their authors would run, and what the check says of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Ran, guest, world};
+
+/// Builds an example with its own script. Its tools come from PyPI or npm the first time; where they can't, this is
+/// skipped, except in CI.
+fn built(language: &str) -> bool {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../guest-examples/{language}/build.sh"));
+    let built = Command::new("bash").arg(script).output().unwrap();
+    if built.status.success() {
+        return true;
+    }
+    let said = String::from_utf8_lossy(&built.stderr).into_owned();
+    assert!(std::env::var_os("CI").is_none(), "the {language} example can't be built: {said}");
+    println!("skipped: the {language} example can't be built: {said}");
+    false
+}
+
+fn is_checked_and_works(language: &str) {
+    if !built(language) {
+        return;
+    }
+    let world = world!();
+    let arguments = ["--budget", "40", "--preemptions", "1", "--json"];
+    let ran = Ran::of(world.command().arg("check").arg(guest(language)).args(arguments));
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let verdict: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(verdict["scoped_sync"], true);
+    for suite in verdict["suites"].as_array().unwrap() {
+        assert_ne!(suite["counts"]["calls"], 0, "{suite}");
+    }
+
+    let (a, b) = (world.repository("a", language), world.repository("b", language));
+    a.run_script(
+        &["aws-ec2/web"],
+        "mkdir -p data/aws-ec2/web && echo 1 > data/aws-ec2/web/x && echo 2 > data/aws-ec2/web/y",
+    );
+    b.run_script(&["aws-ec2/web"], "rm data/aws-ec2/web/x && echo 3 > data/aws-ec2/web/y");
+    a.ok(&["pull"]);
+    assert_eq!(a.files("data"), b.files("data"));
+    assert_eq!(a.files("data").len(), 1);
+}
+
+#[test]
+fn a_datastore_in_python_is_checked_and_works() {
+    is_checked_and_works("python");
+}
+
+#[test]
+fn a_datastore_in_javascript_is_checked_and_works() {
+    is_checked_and_works("javascript");
+}
