@@ -43,7 +43,7 @@ locks-hosts: ## Cut the holder of a lock off from each lock store, 30 times, on 
 
 .PHONY: locks-history
 locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10 minutes for each lock store
-	LOCKKEEPER_HISTORY_SECONDS=600 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts history -- --nocapture
+	LOCKKEEPER_HISTORY_SECONDS=600 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts history -- --nocapture --test-threads=3
 
 .PHONY: bench-locks
 bench-locks: ## Measure what a free lock costs in each store, beside the store's own plainest write

@@ -20,8 +20,11 @@ mod line;
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, GetOptions};
+use futures_util::future::join_all;
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use url::Url;
 
 use self::line::Line;
 use crate::keeper::answer_within;
@@ -77,9 +80,26 @@ impl EtcdLocks {
             if self.options.endpoints.iter().any(|endpoint| endpoint.starts_with("https:")) {
                 connect = connect.with_tls(tls(&self.options.tls));
             }
-            self.call(Client::connect(&self.options.endpoints, Some(connect))).await
+            self.call(Client::connect(self.reachable().await, Some(connect))).await
         });
         client.await.cloned()
+    }
+
+    /// The members that can be reached, or all of them if none can: the client would send requests to those that are gone as well.
+    async fn reachable(&self) -> Vec<String> {
+        let all = &self.options.endpoints;
+        if all.len() == 1 {
+            return all.clone();
+        }
+        let within = self.answer_within().min(Duration::from_secs(1));
+        let answers = all.iter().map(async |endpoint| {
+            let url = Url::parse(endpoint).ok()?;
+            let address = (url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?);
+            tokio::time::timeout(within, TcpStream::connect(address)).await.ok()?.ok()?;
+            Some(endpoint.clone())
+        });
+        let reached: Vec<_> = join_all(answers).await.into_iter().flatten().collect();
+        if reached.is_empty() { all.clone() } else { reached }
     }
 
     /// How long to wait for an answer.

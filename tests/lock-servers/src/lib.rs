@@ -9,6 +9,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -151,8 +152,86 @@ pub fn etcd(address: IpAddr) -> Option<Server> {
     Some(Server::start(folder, (address, port), "KILL", command.collect(), ""))
 }
 
+/// How a server is known by its clients, in PEM, and how it knows them.
+pub struct Secured {
+    /// Its certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+    /// The password of its user.
+    pub password: String,
+}
+
+impl Secured {
+    /// Writes the certificate and the key into a folder, and returns where.
+    fn write(&self, folder: &Path) -> [String; 2] {
+        [("certificate.pem", &self.certificate), ("key.pem", &self.key)].map(|(name, text)| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            path.display().to_string()
+        })
+    }
+}
+
+/// Starts an etcd on loopback that serves TLS. Its user `lockkeeper` may use what begins with `lockkeeper/`.
+pub fn etcd_over_tls(secured: &Secured) -> Option<Server> {
+    if !has("etcd") {
+        return None;
+    }
+    let folder = folder("lockkeeper-etcd-");
+    let [plain, encrypted, peers] = [(); 3].map(|()| free_port(LOOPBACK));
+    let (clients, peers) = (
+        format!("http://{LOOPBACK}:{plain},https://{LOOPBACK}:{encrypted}"),
+        format!("http://{LOOPBACK}:{peers}"),
+    );
+    let [certificate, key] = secured.write(&folder);
+    let data = folder.join("data").display().to_string();
+    let arguments = [
+        ("--name", "test".to_owned()),
+        ("--data-dir", data),
+        ("--listen-client-urls", clients.clone()),
+        ("--advertise-client-urls", clients),
+        ("--listen-peer-urls", peers.clone()),
+        ("--initial-advertise-peer-urls", peers.clone()),
+        ("--initial-cluster", format!("test={peers}")),
+        ("--cert-file", certificate),
+        ("--key-file", key),
+    ];
+    let command = std::iter::once("etcd".to_owned())
+        .chain(arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+    let server = Server::start(folder, (LOOPBACK, encrypted), "KILL", command.collect(), "");
+    let password = &secured.password;
+    for (path, body) in [
+        ("user/add", r#"{"name": "root", "password": "root"}"#.to_owned()),
+        ("user/grant", r#"{"user": "root", "role": "root"}"#.to_owned()),
+        ("role/add", r#"{"name": "locks"}"#.to_owned()),
+        // From `lockkeeper/` up to `lockkeeper0`.
+        (
+            "role/grant",
+            r#"{"name": "locks", "perm": {"permType": "READWRITE", "key": "bG9ja2tlZXBlci8=", "range_end": "bG9ja2tlZXBlcjA="}}"#
+                .to_owned(),
+        ),
+        ("user/add", format!(r#"{{"name": "lockkeeper", "password": "{password}"}}"#)),
+        ("user/grant", r#"{"user": "lockkeeper", "role": "locks"}"#.to_owned()),
+        ("enable", "{}".to_owned()),
+    ] {
+        ask((LOOPBACK, plain), &format!("POST /v3/auth/{path}"), &body);
+    }
+    Some(server)
+}
+
 /// Starts a PostgreSQL server on an address of this machine. Its user and database are `postgres`; it asks for no password.
 pub fn postgres(address: IpAddr) -> Option<Server> {
+    postgres_server(address, None)
+}
+
+/// Starts a PostgreSQL server on loopback that takes its user `postgres` over TLS alone, and asks for the password.
+pub fn postgres_over_tls(secured: &Secured) -> Option<Server> {
+    postgres_server(LOOPBACK, Some(secured))
+}
+
+fn postgres_server(address: IpAddr, secured: Option<&Secured>) -> Option<Server> {
     let programs = postgres_programs();
     if !has(&format!("{programs}initdb")) {
         return None;
@@ -163,8 +242,11 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
     let root = is_root();
     let unprivileged: &[&str] =
         if root { &["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] } else { &[] };
+    let password = folder.join("password");
+    std::fs::write(&password, secured.map_or("none", |it| &it.password)).unwrap();
+    let files = secured.map(|it| it.write(&folder));
     if root {
-        let done = Command::new("chown").arg("nobody:nogroup").arg(&folder).status().unwrap();
+        let done = Command::new("chown").arg("-R").arg("nobody:nogroup").arg(&folder).status().unwrap();
         assert!(done.success());
     }
     let initdb = format!("{programs}initdb");
@@ -180,13 +262,18 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
             "--pgdata",
         ])
         .arg(&data)
+        .arg("--pwfile")
+        .arg(&password)
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let hosts = format!("host all all {address}/8 trust\nhost all all 10.0.0.0/8 trust\n");
+    let hosts = match secured {
+        None => format!("host all all {address}/8 trust\nhost all all 10.0.0.0/8 trust\n"),
+        Some(_) => format!("hostssl all all {address}/8 scram-sha-256\n"),
+    };
     std::fs::write(data.join("pg_hba.conf"), hosts).unwrap();
     let port = free_port(address);
-    let settings = [
+    let mut settings = vec![
         format!("listen_addresses={address}"),
         format!("port={port}"),
         format!("unix_socket_directories={}", folder.display()),
@@ -194,6 +281,13 @@ pub fn postgres(address: IpAddr) -> Option<Server> {
         "fsync=off".to_owned(),
         "shared_buffers=16MB".to_owned(),
     ];
+    if let Some([certificate, key]) = files {
+        settings.extend([
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={certificate}"),
+            format!("ssl_key_file={key}"),
+        ]);
+    }
     let command = unprivileged.iter().map(|part| (*part).to_owned());
     let command = command.chain([format!("{programs}postgres"), "-D".to_owned(), data.display().to_string()]);
     let command = command.chain(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
@@ -216,7 +310,7 @@ pub fn moto(address: IpAddr) -> Option<Server> {
     let arguments = ["-c".to_owned(), SERVE.to_owned(), address.to_string(), port.to_string()];
     let command = std::iter::once(python.display().to_string()).chain(arguments).collect();
     let server = Server::start(folder("lockkeeper-moto-"), (address, port), "KILL", command, "");
-    make_bucket(&server);
+    ask((address, port), "PUT /bucket", "");
     Some(server)
 }
 
@@ -242,18 +336,19 @@ pub fn shared_etcd() -> Option<&'static Server> {
     SERVER.get_or_init(|| etcd(LOOPBACK)).as_ref()
 }
 
-fn make_bucket(server: &Server) {
+/// Asks a server for something that must succeed.
+fn ask(server: (IpAddr, u16), line: &str, body: &str) {
     use std::io::Read;
-    let mut connection = TcpStream::connect((server.address, server.port)).unwrap();
-    let host = server.address;
+    let mut connection = TcpStream::connect(server).unwrap();
+    let (host, length) = (server.0, body.len());
     write!(
         connection,
-        "PUT /bucket HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
     .unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
-    assert!(answer.lines().next().is_some_and(|line| line.contains(" 200 ")), "{answer}");
+    assert!(answer.lines().next().is_some_and(|line| line.contains(" 200 ")), "{line}: {answer}");
 }
 
 /// The PostgreSQL server that all tests of this process share.

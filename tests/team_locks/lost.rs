@@ -1,40 +1,18 @@
 //! A lock that is lost while a command runs: nothing is pushed, nothing is lost, and the next one proceeds.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code"
-)]
-
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
-use serde_json::{Value, json};
+use lockkeeper_test_servers::shared_etcd;
+use serde_json::Value;
 use support::datastores::{Kind, Store};
 use support::{Ran, Repository, World, code, fails, says, world, world_with_credentials};
 
+use crate::in_etcd;
+
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The lines of `[locks]` for an etcd, in a space of the test's own.
-fn in_etcd(server: &Server, name: &str, more: &str) -> String {
-    let port = server.port;
-    format!(
-        "[locks]\nstore = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\nname = \"{name}\"\nlease = \"3s\"\n{more}"
-    )
-}
-
-fn in_postgres(server: &Server, name: &str) -> String {
-    let port = server.port;
-    format!(
-        "[locks]\nstore = \"postgres\"\nurl = \"postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable\"\n\
-         name = \"{name}\"\nlease = \"3s\"\n"
-    )
-}
 
 fn until(what: &str, mut look: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -73,35 +51,6 @@ fn finish(child: std::process::Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: code(output.status), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-#[test]
-fn runs_of_two_repositories_exclude_each_other_and_are_numbered() {
-    for (name, locks) in [
-        ("etcd", shared_etcd().map(|server| in_etcd(server, "pair", ""))),
-        ("postgres", shared_postgres().map(|server| in_postgres(server, "pair"))),
-    ] {
-        let Some(locks) = locks else { continue };
-        let world = world!();
-        let [one, other] = ["one", "other"].map(|it| world.configured(it, "filesystem", "", &locks));
-        let holding = one.hold(&["a/x"]);
-        let ran = Ran::of(&mut other.script(&["a/x"], "true", &["--wait", "0s"]));
-        says(&fails(&ran, 75), &["model/a/x", &format!("pid {}", holding.pid())]);
-        assert_eq!(holding.finish().code, 0, "{name}");
-        let number = |report: &Value| {
-            let locks = report["locks"].as_array().unwrap();
-            locks.iter().find(|lock| lock["kind"] == "model").unwrap()["fence"].as_u64().unwrap()
-        };
-        let write = |text: &str| format!("mkdir -p data/a/x && echo {text} > data/a/x/f");
-        let (ran, first) = one.run_script(&["a/x"], &write("1"));
-        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
-        let (ran, second) = other.run_script(&["a/x"], &write("2"));
-        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
-        assert!(number(&first) < number(&second), "{name}");
-        let status = one.json(&["status"]);
-        assert_eq!((&status["locks"]["store"], &status["locks"]["problem"]), (&json!(name), &Value::Null));
-        assert!(status["locks"]["round_trip_ms"].as_f64().is_some());
-    }
 }
 
 #[test]
@@ -226,15 +175,4 @@ fn a_push_under_an_earlier_lock_than_the_remote_has_seen_is_refused_and_stays_ma
     let one = world.configured("one", "filesystem", "", &later);
     one.ok(&["push"]);
     assert_eq!(world.fresh("filesystem")["data/a/x/mine"], b"mine\n");
-}
-
-#[test]
-fn a_store_that_can_not_be_reached_is_named_and_nothing_runs() {
-    let world = world!();
-    let locks = "[locks]\nstore = \"etcd\"\nendpoints = [\"http://127.0.0.1:1\"]\nlease = \"2s\"\n";
-    let repository = world.configured("a", "filesystem", "", locks);
-    let ran = Ran::of(&mut repository.script(&["a/x"], "echo ran", &["--wait", "0s"]));
-    says(&fails(&ran, 75), &["etcd at http://127.0.0.1:1", "can't be reached"]);
-    let status = repository.json(&["status"]);
-    assert!(status["locks"]["problem"].as_str().unwrap().contains("can't be reached"), "{status}");
 }
