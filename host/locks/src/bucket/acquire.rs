@@ -140,7 +140,15 @@ impl BucketLocks {
             };
             loop {
                 let asked = Moment::now();
-                let Some((record, version)) = self.objects.read(&before).await? else { break };
+                let (record, version) = match self.objects.read(&before).await {
+                    Ok(Some(found)) => found,
+                    Ok(None) => break,
+                    // Whoever left the line for this would stand at its end again.
+                    Err(error) => {
+                        patience.forgive(error).await?;
+                        continue;
+                    }
+                };
                 if watch.is_dead(&before, version.tag.as_ref(), record.lease(), asked) {
                     // A place gives nothing but an order: whoever loses one that it still wanted takes another.
                     self.objects.delete(&before).await?;
@@ -170,7 +178,14 @@ impl BucketLocks {
             // Until it is free or its holder is dead.
             loop {
                 let (path, asked) = (stand.places.record(), Moment::now());
-                let Some((record, version)) = self.objects.read(&path).await? else { break };
+                let (record, version) = match self.objects.read(&path).await {
+                    Ok(Some(found)) => found,
+                    Ok(None) => break,
+                    Err(error) => {
+                        patience.forgive(error).await?;
+                        continue;
+                    }
+                };
                 if record.state == State::Free {
                     break;
                 }

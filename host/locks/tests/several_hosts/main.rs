@@ -88,10 +88,13 @@ fn long_history(served: Option<Served>, network: u8) {
     let mut events: Vec<Event> = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(seconds) {
-        std::thread::sleep(Duration::from_millis(random.u64(200..1500)));
-        // What goes wrong for the holder matters most.
-        let holder = clients.iter().position(Client::holds).filter(|_| random.u8(0..4) > 0);
-        let index = holder.unwrap_or(random.usize(0..8));
+        std::thread::sleep(Duration::from_millis(random.u64(100..700)));
+        // What goes wrong for the holder matters most, and while nobody holds it, little does: the others get there at all.
+        let holder = clients.iter().position(Client::holds);
+        if holder.is_none() && random.u8(0..8) > 0 {
+            continue;
+        }
+        let index = holder.filter(|_| random.u8(0..4) > 0).unwrap_or(random.usize(0..8));
         let time = Duration::from_millis(random.u64(100..6000));
         match random.u8(0..6) {
             0 => {
@@ -114,7 +117,7 @@ fn long_history(served: Option<Served>, network: u8) {
         "{}, seed {seed}: {holds} holds, {lost} lost, {accepted} writes, {refused} refused by their number",
         served.kind()
     );
-    assert!(holds > 3, "seed {seed}: hardly anybody got the lock");
+    assert!(holds > 1, "seed {seed}: the lock was never handed on");
     if let Err(violation) = history::check(&events) {
         panic!("seed {seed}: {violation}");
     }
