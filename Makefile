@@ -27,7 +27,11 @@ guests: ## Build the example extensions into target/guests/*.wasm
 
 .PHONY: check-liars
 check-liars: ## Show which suite of `lockkeeper check` catches which broken extension, and how fast
-	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --nocapture table
+	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --nocapture made_for_it_table
+
+.PHONY: check-honest
+check-honest: ## Check every honest extension with twenty seeds each, as long as `lockkeeper check` does; takes hours
+	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --ignored --nocapture whole_check_table
 
 .PHONY: install
 install: ## Install the lockkeeper command, optimised, into cargo's bin folder
@@ -48,6 +52,10 @@ locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10
 .PHONY: bench-locks
 bench-locks: ## Measure what a free lock costs in each store, beside the store's own plainest write
 	$(CARGO) test --quiet --locked -p lockkeeper-locks --test all_stores cost::measured -- --ignored --nocapture
+
+.PHONY: bench-check
+bench-check: ## Measure how many schedules a second `lockkeeper check` tries, in one and in two processes
+	$(CARGO) run --quiet --locked --release -p lockkeeper-tests --bin bench-check
 
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied

@@ -51,6 +51,34 @@ fn a_file_is_all_it_takes_and_what_was_assumed_is_said() {
 }
 
 #[test]
+fn a_bar_shows_on_a_terminal_how_far_it_has_come() {
+    let world = world!();
+    let command = world.command();
+    let (program, file) = (command.get_program().to_str().unwrap(), guest("filesystem"));
+    let line =
+        format!("'{program}' check '{}' --budget 2 >'{}'", file.display(), world.path("report").display());
+    // It runs a command on a terminal of its own.
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let Ok(ran) = terminal.stdin(std::process::Stdio::null()).output() else {
+        assert!(std::env::var_os("CI").is_none(), "there is no `script`");
+        println!("skipped: there is no `script`");
+        return;
+    };
+    let shown = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{shown}");
+    says(&shown, &["%  ", "tried"]);
+    let report = std::fs::read_to_string(world.path("report")).unwrap();
+    assert!(!report.contains('%') && report.contains("@lockkeeper/filesystem"), "{report}");
+}
+
+#[test]
 fn a_broken_promise_is_shown_as_who_did_what_and_the_next_command_shows_it_again() {
     let world = world!();
     let config = liar(&world, "unconditional-index-write");

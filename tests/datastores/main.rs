@@ -10,10 +10,13 @@
     reason = "test code"
 )]
 
+mod addressing;
 mod big;
+mod check;
 mod faults;
 mod liars;
 mod overtaken;
 mod requests;
+mod secure;
 mod trees;
 mod writers;

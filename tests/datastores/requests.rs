@@ -117,6 +117,26 @@ fn a_scoped_command_costs_as_many_requests_in_a_large_google_cloud_storage_as_in
 
 #[test]
 fn a_scoped_command_costs_as_many_requests_in_a_large_mongodb_as_in_a_small_one() {
-    // SecantusDB takes minutes to be filled with more.
-    follow_the_change(Kind::Mongo, 100, 24);
+    follow_the_change(Kind::Mongo, 1000, 20);
+}
+
+#[test]
+fn new_files_cost_mongodb_requests_by_the_hundred() {
+    let cost = |count: usize| {
+        let store = Store::new(Kind::Mongo)?;
+        let proxy = store.proxy();
+        let world = world_with_credentials!(in &memory());
+        let a = store.repository_at(&world, "a", proxy.address(), "");
+        for file in 0..count {
+            a.write(&format!("data/kind/model/file-{file:04}"), format!("content of {file}"));
+        }
+        let counts = self::count(&store, &proxy, || drop(a.ok(&["push", "--model", "kind/model"])));
+        println!("{count} new files: {} requests {counts:?}", counts.values().sum::<usize>());
+        let b = store.repository(&world, "b");
+        b.ok(&["pull"]);
+        assert!(a.files("data") == b.files("data"));
+        Some(counts.values().sum::<usize>())
+    };
+    let Some((few, many)) = cost(1000).zip(cost(2000)) else { return };
+    assert!(many <= few + 50, "{few} requests for 1,000 new files, {many} for 2,000");
 }

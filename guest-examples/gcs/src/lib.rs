@@ -6,6 +6,7 @@ mod config;
 mod documents;
 mod json;
 mod listing;
+mod name;
 mod probe;
 mod refusal;
 mod remote;

@@ -6,6 +6,7 @@ use lockkeeper_http::{Method, encode};
 use lockkeeper_sdk::{Error, Listed, Page, Result, Stored, Token, pages};
 
 use crate::json::{ObjectResource, Objects, parse};
+use crate::name::key_of;
 use crate::refusal::Action;
 use crate::remote::Bucket;
 
@@ -57,7 +58,7 @@ impl Bucket {
         for mut found in page.items {
             // An object that ends in a slash is what consoles make of an empty folder.
             let key = found.name.strip_prefix(&self.place.prefix).filter(|key| !key.ends_with('/'));
-            let Some(key) = key.map(str::to_owned) else { continue };
+            let Some(key) = key.map(key_of) else { continue };
             found.name = key;
             items.push(found);
         }

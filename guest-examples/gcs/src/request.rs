@@ -4,6 +4,7 @@ use lockkeeper_http::{Content, Method, Refusal, Request, Response, StatusCode, e
 use lockkeeper_sdk::{Error, Result};
 
 use crate::json::{Objects, parse};
+use crate::name::name_of;
 use crate::refusal::{Action, NO_SUCH_OBJECT, read};
 use crate::remote::Bucket;
 
@@ -33,9 +34,9 @@ impl Bucket {
         format!("/storage/v1/b/{}/o", encode(&self.place.bucket))
     }
 
-    /// The key in the bucket of what the SDK knows by `key`.
+    /// The name in the bucket of what the SDK knows by `key`, or what such names begin with.
     pub(crate) fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.place.prefix)
+        format!("{}{}", self.place.prefix, name_of(key))
     }
 
     /// Finds out whether a refusal says that there is no such object; otherwise it is an error.

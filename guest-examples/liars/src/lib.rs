@@ -27,7 +27,7 @@
 //! | `later-version` | an ETag taken from a HEAD after the GET whose bytes were used | interleave |
 //!
 //! The last two need a bucket, all others a folder: `root` names a granted folder, or `bucket` the URL of an S3 bucket that takes
-//! unsigned requests, such as `http://s3.test/bucket`.
+//! unsigned requests, such as `http://s3.test/bucket`. With `tcp://` in place of `http://` it speaks the same over a TCP socket of its own.
 //!
 //! In a folder, the honest protocol writes each version of a file once, under a name made from path and digest, and each push once, as
 //! a file that lists its changes under a name that no other push takes. To read is to put all pushes in order. Nothing is ever

@@ -31,13 +31,16 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, LocalBoxStream};
 use lockkeeper_sdk::{Body, Error, Object, Result};
 
+use crate::budget::Share;
 use crate::connection::bytes;
 use crate::fault::Fault;
 use crate::reply::{number, text, texts};
 use crate::store::{Collection, Store};
 
-/// How much of a content is in one document.
-pub const CHUNK: usize = 2 * 1024 * 1024;
+/// Up to this size, a content is sent without asking first whether it is there already.
+pub const SMALL: u64 = 4096;
+/// About how long a blob is without its content.
+const BLOB: usize = 1024;
 /// How often something is tried while others change the same document.
 const ATTEMPTS: u32 = 16;
 /// After how many milliseconds a claim counts as forgotten: a day, longer than any call. If its owner lives, it starts anew.
@@ -67,10 +70,13 @@ pub enum Left {
 }
 
 impl Blobs<'_> {
-    /// Makes sure that a content is there, and claims it for `key`. Sends nothing if it is there already.
+    /// Makes sure that a content is there, and claims it for `key`. A content of some size is not sent if it is there already.
     pub async fn put(&self, key: &str, mut body: Body) -> Result<Claim, Fault> {
         let (digest, size) = (body.digest().to_owned(), body.size());
-        if let Some(claim) = self.claim(key, &digest, size).await? {
+        let _room = self.0.room(size).await;
+        if (size > SMALL || self.0.is_long(size))
+            && let Some(claim) = self.claim(key, &digest, size).await?
+        {
             // What is not sent is checked all the same.
             while !self.read(&mut body)?.is_empty() {}
             return Ok(claim);
@@ -106,16 +112,16 @@ impl Blobs<'_> {
         let filter = rawdoc! { "_id": digest, "done": true };
         let update =
             rawdoc! { "$addToSet": { "pending": pending }, "$set": { "version": claim.version.as_str() } };
-        Ok(self.0.update(Collection::Blobs, filter, update).await?.then_some(claim))
+        let proof = ("pending.id", claim.id.as_str());
+        Ok(self.0.update(Collection::Blobs, filter, update, proof).await?.then_some(claim))
     }
 
     /// Two who make the same document at once may meet; then it is there.
     async fn upsert(&self, digest: &str, update: RawDocumentBuf) -> Result<(), Fault> {
         let filter = || rawdoc! { "_id": digest };
-        match self.0.upsert(Collection::Blobs, filter(), update.clone()).await {
-            Err(fault) if fault.is_duplicate() => self.0.upsert(Collection::Blobs, filter(), update).await,
-            result => result,
-        }
+        let done = self.0.upsert(Collection::Blobs, filter(), update.clone()).await?
+            || self.0.upsert(Collection::Blobs, filter(), update).await?;
+        if done { Ok(()) } else { Err(contended()) }
     }
 
     /// Sends a content in chunks, and says that they are all there.
@@ -134,7 +140,7 @@ impl Blobs<'_> {
         }
         let unfinished = rawdoc! { "_id": claim.digest.as_str(), "pending.id": claim.id.as_str(), "done": { "$ne": true } };
         let done = rawdoc! { "$set": { "done": true, "upload": claim.id.as_str() } };
-        if self.0.update(Collection::Blobs, unfinished, done).await? {
+        if self.0.update(Collection::Blobs, unfinished, done, ("upload", claim.id.as_str())).await? {
             return Ok(());
         }
         let blob = self.look(&claim.digest).await?;
@@ -156,7 +162,7 @@ impl Blobs<'_> {
         let mine = || rawdoc! { "_id": digest.as_str(), "pending.id": id.as_str() };
         let mut referenced = referenced;
         for _ in 0..ATTEMPTS {
-            referenced = referenced || self.is_referenced(&digest).await?;
+            referenced = referenced || self.0.is_referenced(&digest).await?;
             if !referenced && self.remove(&digest, &id, &version, size).await? {
                 return Ok(Left::Deleted);
             }
@@ -166,8 +172,9 @@ impl Blobs<'_> {
             unchanged.append(cstr!("version"), version.as_str());
             let mut among_others = mine();
             among_others.append(cstr!("pending.1"), rawdoc! { "$exists": true });
-            if (referenced && self.0.update(Collection::Blobs, unchanged, update.clone()).await?)
-                || self.0.update(Collection::Blobs, among_others, update).await?
+            let proof = ("version", left.as_str());
+            if (referenced && self.0.update(Collection::Blobs, unchanged, update.clone(), proof).await?)
+                || self.0.update(Collection::Blobs, among_others, update, proof).await?
             {
                 return Ok(Left::Kept);
             }
@@ -181,11 +188,10 @@ impl Blobs<'_> {
             // Somebody was here since the last look: look again.
             version = fresh();
             referenced = false;
-            self.0
-                .update(Collection::Blobs, mine(), rawdoc! { "$set": { "version": version.as_str() } })
-                .await?;
+            let update = rawdoc! { "$set": { "version": version.as_str() } };
+            self.0.update_any(Collection::Blobs, mine(), update).await?;
         }
-        Err(Fault::Other(Error::retry("others keep changing the same content")))
+        Err(contended())
     }
 
     /// Deletes a blob if nothing happened to it since `version` and nobody else has a claim.
@@ -207,7 +213,7 @@ impl Blobs<'_> {
             "$set": { "version": marked.as_str() },
             "$addToSet": { "trash": { "$each": array(trash.iter().copied()) } },
         };
-        if !self.0.update(Collection::Blobs, alone(version), update).await? {
+        if !self.0.update(Collection::Blobs, alone(version), update, ("version", &marked)).await? {
             return Ok(false);
         }
         self.empty(digest, &trash).await?;
@@ -223,8 +229,7 @@ impl Blobs<'_> {
             self.0.delete_all(Collection::Chunks, &chunks(upload)).await?;
         }
         let update = rawdoc! { "$pullAll": { "trash": array(trash.iter().copied()) } };
-        self.0.update(Collection::Blobs, rawdoc! { "_id": digest }, update).await?;
-        Ok(())
+        self.0.update_any(Collection::Blobs, rawdoc! { "_id": digest }, update).await
     }
 
     /// Leaves in the name of those who claimed something before a time, by the server's clock, and did not come back.
@@ -254,7 +259,7 @@ impl Blobs<'_> {
             "$set": { "version": claim.version.as_str(), "pending.$.id": claim.id.as_str(), "pending.$.at": now },
             "$addToSet": { "trash": { "$each": array(trash.iter().copied()) } },
         };
-        if self.0.update(Collection::Blobs, unchanged, update).await? {
+        if self.0.update(Collection::Blobs, unchanged, update, ("pending.id", claim.id.as_str())).await? {
             self.empty(digest, &trash).await?;
             self.leave(claim, false).await?;
         }
@@ -262,12 +267,7 @@ impl Blobs<'_> {
     }
 
     async fn look(&self, digest: &str) -> Result<Option<RawDocumentBuf>, Fault> {
-        self.0.find(Collection::Blobs, rawdoc! { "_id": digest }, without_data()).await
-    }
-
-    async fn is_referenced(&self, digest: &str) -> Result<bool, Fault> {
-        let found = self.0.find(Collection::Files, rawdoc! { "blob": digest }, rawdoc! { "_id": 1 });
-        Ok(found.await?.is_some())
+        self.0.get(Collection::Blobs, digest, without_data(), BLOB).await
     }
 
     fn read(&self, body: &mut Body) -> Result<Bytes, Fault> {
@@ -276,11 +276,11 @@ impl Blobs<'_> {
     }
 
     /// Opens a content for reading, `None` if it is not there.
-    pub async fn get(&self, digest: &str) -> Result<Option<Content>, Fault> {
-        let filter = rawdoc! { "_id": digest, "done": true };
-        let Some(blob) =
-            self.0.find(Collection::Blobs, filter, rawdoc! { "data": 1, "upload": 1, "size": 1 }).await?
-        else {
+    pub async fn get(&self, digest: &str, size: u64) -> Result<Option<Content>, Fault> {
+        let fields = rawdoc! { "data": 1, "upload": 1, "size": 1, "done": 1 };
+        let length = if self.0.is_long(size) { 0 } else { usize::try_from(size).unwrap_or(usize::MAX) };
+        let blob = self.0.get(Collection::Blobs, digest, fields, length).await?;
+        let Some(blob) = blob.filter(|blob| blob.get_bool("done").unwrap_or_default()) else {
             return Ok(None);
         };
         if let Ok(data) = blob.get_binary("data") {
@@ -307,12 +307,17 @@ pub enum Content {
 }
 
 impl Content {
-    /// The content, one chunk at a time.
-    pub fn stream(self, store: &Store) -> Object<'_> {
-        match self {
+    /// The content, one chunk at a time, in the room that there is for it.
+    pub fn stream<'a>(self, store: &'a Store, room: Share<'a>) -> Object<'a> {
+        let pieces = match self {
             Self::Whole(data) => stream::iter([Ok(data)]).boxed_local(),
             Self::Chunks { upload, size } => pieces(store, upload, size),
-        }
+        };
+        pieces
+            .inspect(move |_| {
+                let _ = &room;
+            })
+            .boxed_local()
     }
 }
 
@@ -338,19 +343,15 @@ fn pieces(store: &Store, upload: String, size: u64) -> LocalBoxStream<'_, Result
 pub async fn put_piece(store: &Store, upload: &str, number: u32, data: &[u8]) -> Result<(), Fault> {
     let mut document = rawdoc! { "_id": chunk(upload, number) };
     document.append(cstr!("data"), bytes(data));
-    match store.insert(Collection::Chunks, document).await {
-        // Its first answer was lost: nobody else makes chunks of this name.
-        Err(fault) if fault.is_duplicate() => Ok(()),
-        result => result,
-    }
+    // If there is one, its first answer was lost: nobody else makes chunks of this name.
+    store.insert(Collection::Chunks, document).await.map(drop)
 }
 
 /// Reads one chunk, `None` if it is not there.
 pub async fn piece(store: &Store, upload: &str, number: u32) -> Result<Option<Bytes>, Fault> {
-    let chunk =
-        store.find(Collection::Chunks, rawdoc! { "_id": chunk(upload, number) }, rawdoc! { "data": 1 });
-    let data =
-        chunk.await?.and_then(|chunk| Some(Bytes::copy_from_slice(chunk.get_binary("data").ok()?.bytes)));
+    let name = chunk(upload, number);
+    let chunk = store.get(Collection::Chunks, &name, rawdoc! { "data": 1 }, store.chunk()).await?;
+    let data = chunk.and_then(|chunk| Some(Bytes::copy_from_slice(chunk.get_binary("data").ok()?.bytes)));
     Ok(data.filter(|data| !data.is_empty()))
 }
 
@@ -400,6 +401,10 @@ fn entries(blob: &RawDocument) -> impl Iterator<Item = &RawDocument> {
 
 fn has_claim(blob: &RawDocument, id: &str) -> bool {
     entries(blob).any(|entry| text(entry, "id") == Some(id))
+}
+
+fn contended() -> Fault {
+    Fault::Other(Error::retry("others keep changing the same content"))
 }
 
 fn shortened() -> Fault {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use async_lock::{Semaphore, SemaphoreGuard};
 use bson::{RawDocumentBuf, rawdoc};
 use lockkeeper_sdk::Result;
 
@@ -25,10 +26,15 @@ pub struct Client {
     target: Target,
     primary: RefCell<Option<Address>>,
     idle: RefCell<Vec<Connection>>,
+    /// One for each connection that there may be.
+    slots: Semaphore,
     salted: RefCell<Option<Salted>>,
     /// What the server's clock showed, and when.
     clock: Cell<Option<(i64, Instant)>>,
 }
+
+/// The right to one of the connections.
+pub struct Slot<'a>(#[expect(dead_code, reason = "it is given back when it is dropped")] SemaphoreGuard<'a>);
 
 /// What became of asking one server.
 enum Asked {
@@ -41,6 +47,7 @@ impl Client {
     /// Makes a client. It connects when the first request is made.
     pub fn new(target: Target) -> Self {
         Self {
+            slots: Semaphore::new(target.pool.max(1)),
             target,
             primary: RefCell::default(),
             idle: RefCell::default(),
@@ -63,24 +70,42 @@ impl Client {
         Ok(then.saturating_add(i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// Sends a request to the primary.
-    ///
-    /// A request whose answer is lost, that met a server which is no longer the primary, or that failed for some other reason which
-    /// may have passed, is sent once more. It may then be carried out twice, so each write has to be one of which that can be told.
+    /// Waits for one of the connections.
+    pub async fn slot(&self) -> Slot<'_> {
+        Slot(self.slots.acquire().await)
+    }
+
+    /// Sends a request to the primary, once a connection is free.
     pub async fn request(
         &self,
         database: &str,
         command: &RawDocumentBuf,
         sequence: Option<&Sequence<'_>>,
     ) -> Result<RawDocumentBuf, Fault> {
-        match self.request_once(database, command, sequence).await {
-            Err(fault) if fault.may_pass() => self.request_once(database, command, sequence).await,
+        self.request_in(&self.slot().await, database, command, sequence).await
+    }
+
+    /// Sends a request to the primary.
+    ///
+    /// A request whose answer is lost, that met a server which is no longer the primary, or that failed for some other reason which
+    /// may have passed, is sent once more. It may then be carried out twice, so each write has to be one of which that can be told.
+    pub async fn request_in(
+        &self,
+        slot: &Slot<'_>,
+        database: &str,
+        command: &RawDocumentBuf,
+        sequence: Option<&Sequence<'_>>,
+    ) -> Result<RawDocumentBuf, Fault> {
+        match self.request_once(slot, database, command, sequence).await {
+            Err(fault) if fault.may_pass() => self.request_once(slot, database, command, sequence).await,
             result => result,
         }
     }
 
-    async fn request_once(
+    /// Sends a request to the primary, and not again.
+    pub async fn request_once(
         &self,
+        _: &Slot<'_>,
         database: &str,
         command: &RawDocumentBuf,
         sequence: Option<&Sequence<'_>>,

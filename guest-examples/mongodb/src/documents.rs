@@ -115,22 +115,20 @@ impl Documents<'_> {
             Some(expected) => filter.append(cstr!("revision"), expected),
             None => filter.append(cstr!("revision"), rawdoc! { "$exists": false }),
         }
+        let proof = ("revision", revision);
         let swapped = if long {
             filter.append(cstr!("pending.id"), revision);
-            self.0.update(Collection::Index, filter, update).await?
+            self.0.update(Collection::Index, filter, update, proof).await?
         } else if expected.is_none() {
-            match self.0.upsert(Collection::Index, filter, update).await {
-                Err(fault) if fault.is_duplicate() => false,
-                result => result.map(|()| true)?,
-            }
+            self.0.upsert(Collection::Index, filter, update).await?
         } else {
-            self.0.update(Collection::Index, filter, update).await?
+            self.0.update(Collection::Index, filter, update, proof).await?
         };
         if swapped {
             return Ok(true);
         }
         // It may have been this very swap, whose first answer was lost.
-        let found = self.0.find(Collection::Index, rawdoc! { "_id": key }, rawdoc! { "revision": 1 }).await?;
+        let found = self.0.get(Collection::Index, key, rawdoc! { "revision": 1 }, 0).await?;
         Ok(found.as_ref().and_then(|found| text(found, "revision")) == Some(revision))
     }
 
@@ -145,9 +143,9 @@ impl Documents<'_> {
         let pending = rawdoc! { "id": revision, "on": expected.unwrap_or_default() };
         let announce = rawdoc! { "$addToSet": { "pending": pending } };
         let upsert = || self.0.upsert(Collection::Index, rawdoc! { "_id": key }, announce.clone());
-        match upsert().await {
-            Err(fault) if fault.is_duplicate() => upsert().await?,
-            result => result?,
+        // Two who make the same document at once may meet; then it is there.
+        if !upsert().await? && !upsert().await? {
+            return Err(Fault::Other(Error::retry("others keep changing this document")));
         }
         for (number, piece) in (0_u32..).zip(content.chunks(self.0.chunk())) {
             put_piece(self.0, revision, number, piece).await?;
@@ -179,8 +177,7 @@ impl Documents<'_> {
             "$pull": { "pending": { "id": { "$in": array(late) } } },
             "$pullAll": { "trash": array(trash) },
         };
-        self.0.update(Collection::Index, rawdoc! { "_id": key }, update).await?;
-        Ok(())
+        self.0.update_any(Collection::Index, rawdoc! { "_id": key }, update).await
     }
 
     /// Lists one page of the documents below a prefix.

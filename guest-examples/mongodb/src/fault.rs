@@ -11,7 +11,7 @@ use crate::url::{Address, Target};
 const LONGEST: usize = 500;
 
 /// What went wrong with a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Fault {
     /// There is no connection, or no longer. Whether the request was carried out is unknown.
     Network(String),
@@ -102,6 +102,11 @@ impl Fault {
     /// Says whether a unique value is taken.
     pub fn is_duplicate(&self) -> bool {
         matches!(self, Self::Refused(refusal) if matches!(refusal.code, 11000 | 11001))
+    }
+
+    /// Says whether there is no such collection yet.
+    pub fn is_missing_collection(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == 26)
     }
 
     /// Makes an error of the contract.

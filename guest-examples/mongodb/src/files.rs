@@ -7,15 +7,19 @@
 //! `write` is another one after each change. A file without content has the `blob` of none, which is the empty text.
 
 use bson::{RawDocumentBuf, rawdoc};
+use futures_util::future::try_join;
 use lockkeeper_sdk::{Body, Error, PutNew, Result};
 
-use crate::blobs::{Blobs, Claim, Left, fresh, signed};
+use crate::blobs::{Blobs, Claim, Left, SMALL, fresh, signed};
 use crate::fault::Fault;
 use crate::reply::{number, text, unreadable};
 use crate::store::{Collection, Store};
 
 /// How often something is tried while others change the same file.
 const ATTEMPTS: u32 = 8;
+
+/// About how long the document of a file is without its path.
+const MANIFEST: usize = 256;
 
 /// The files of a store.
 pub struct Files<'a>(pub &'a Store);
@@ -63,7 +67,7 @@ impl Files<'_> {
 
     /// What a path has, `None` if there is no such file.
     pub async fn find(&self, key: &str) -> Result<Option<Manifest>, Fault> {
-        let found = self.0.find(Collection::Files, rawdoc! { "_id": key }, rawdoc! {}).await?;
+        let found = self.0.get(Collection::Files, key, rawdoc! {}, MANIFEST).await?;
         found.as_ref().map(Manifest::read).transpose()
     }
 
@@ -71,12 +75,15 @@ impl Files<'_> {
     pub async fn put(&self, key: &str, body: Body) -> Result<(), Fault> {
         let new = Manifest::of(&body);
         let claim = self.supply(key, body).await?;
-        self.point(key, &new, claim).await
+        let done = self.point(key, &new).await?;
+        self.leave(claim, done).await?;
+        if done { Ok(()) } else { Err(contended()) }
     }
 
     /// Creates a file, unless there is one.
     pub async fn put_new(&self, key: &str, body: Body) -> Result<PutNew, Fault> {
-        if self.find(key).await?.is_some() {
+        // What is small may be sent in vain.
+        if body.size() > SMALL && self.find(key).await?.is_some() {
             return Ok(PutNew::Exists);
         }
         let new = Manifest::of(&body);
@@ -104,9 +111,15 @@ impl Files<'_> {
     pub async fn rename(&self, from: &str, to: &str) -> Result<bool, Fault> {
         let mut moved = false;
         for _ in 0..ATTEMPTS {
-            let Some(old) = self.find(from).await? else { return Ok(moved) };
-            let claim = self.claim(to, &old).await?;
+            let (old, there) = try_join(self.find(from), self.find(to)).await?;
+            let Some(old) = old else { return Ok(moved) };
+            if from == to {
+                return Ok(true);
+            }
+            let (claim, former) =
+                try_join(self.claim(to, &old), self.claim_former(to, there.as_ref(), &old)).await?;
             if claim.is_none() && !old.blob.is_empty() {
+                self.leave_to_others(former).await?;
                 // Replaced since, or damaged: the next look tells.
                 if self.find(from).await?.as_ref() == Some(&old) {
                     return Err(Fault::Other(damaged(&old)));
@@ -114,36 +127,54 @@ impl Files<'_> {
                 continue;
             }
             let new = Manifest { write: fresh(), ..old.clone() };
-            self.point(to, &new, claim).await?;
-            if from == to || self.0.delete(Collection::Files, unchanged(from, &old)).await? {
+            let done = self.change(to, &new, there.as_ref()).await?;
+            let gone = done && self.0.delete(Collection::Files, unchanged(from, &old)).await?;
+            try_join(self.leave(claim, done), self.leave_to_others(former)).await?;
+            if gone {
                 return Ok(true);
             }
             // The first answer was lost, or it was replaced, and then that is to be moved as well.
-            moved = true;
+            moved = moved || done;
         }
         Err(contended())
     }
 
-    /// Makes a path have a content that is claimed, and leaves what it had.
-    async fn point(&self, key: &str, new: &Manifest, claim: Option<Claim>) -> Result<(), Fault> {
-        let mut done = false;
+    /// Makes a path have a content that is claimed; false if others keep changing it.
+    async fn point(&self, key: &str, new: &Manifest) -> Result<bool, Fault> {
+        let mut there = None;
         for _ in 0..ATTEMPTS {
-            match self.find(key).await? {
-                None => done = self.create(key, new).await?,
-                Some(old) if old.write == new.write => done = true,
-                Some(old) => {
-                    let former = if old.blob == new.blob { None } else { self.claim(key, &old).await? };
-                    let update = rawdoc! { "$set": new.fields() };
-                    done = self.0.update(Collection::Files, unchanged(key, &old), update).await?;
-                    self.leave_to_others(former).await?;
-                }
-            }
+            let former = self.claim_former(key, there.as_ref(), new).await?;
+            let done = self.change(key, new, there.as_ref()).await?;
+            self.leave_to_others(former).await?;
             if done {
-                break;
+                return Ok(true);
             }
+            there = self.find(key).await?;
         }
-        self.leave(claim, done).await?;
-        if done { Ok(()) } else { Err(contended()) }
+        Ok(false)
+    }
+
+    /// Claims what a path has before it gets something else.
+    async fn claim_former(
+        &self,
+        key: &str,
+        there: Option<&Manifest>,
+        new: &Manifest,
+    ) -> Result<Option<Claim>, Fault> {
+        match there {
+            Some(there) if there.blob != new.blob => self.claim(key, there).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes a path have something else than what is there, if that is still so.
+    async fn change(&self, key: &str, new: &Manifest, there: Option<&Manifest>) -> Result<bool, Fault> {
+        let Some(there) = there else { return self.create(key, new).await };
+        let update = rawdoc! { "$set": new.fields() };
+        let proof = ("write", new.write.as_str());
+        // Unless it was this very change, whose first answer was lost.
+        Ok(there.write == new.write
+            || self.0.update(Collection::Files, unchanged(key, there), update, proof).await?)
     }
 
     /// Creates a path, and says whether it did.
@@ -152,13 +183,9 @@ impl Files<'_> {
         for element in new.fields().iter().flatten() {
             document.append(element.0, element.1);
         }
-        match self.0.insert(Collection::Files, document).await {
-            // Unless it was this very insert, whose first answer was lost.
-            Err(fault) if fault.is_duplicate() => {
-                Ok(self.find(key).await?.is_some_and(|found| found.write == new.write))
-            }
-            result => result.map(|()| true),
-        }
+        // If there is one, it may be of this very insert, whose first answer was lost.
+        Ok(self.0.insert(Collection::Files, document).await?
+            || self.find(key).await?.is_some_and(|found| found.write == new.write))
     }
 
     async fn supply(&self, key: &str, body: Body) -> Result<Option<Claim>, Fault> {

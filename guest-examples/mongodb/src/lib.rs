@@ -1,10 +1,12 @@
 //! A MongoDB database as the remote.
 //!
 //! [`wire`] frames messages, [`connection`] speaks on one connection and [`client`] finds the primary. On them stands [`store`], the few things
-//! that are done to documents; on that, [`blobs`], [`files`] and [`documents`], which say what the collections hold and why
+//! that are done to documents, and [`bulk`], which does them to many at once; on that, [`blobs`], [`files`] and [`documents`], which say what the collections hold and why
 //! nothing is lost. [`remote`] is what the SDK sees of it.
 
 pub mod blobs;
+mod budget;
+pub mod bulk;
 pub mod client;
 pub mod config;
 pub mod connection;
@@ -16,6 +18,7 @@ pub mod remote;
 mod reply;
 mod scram;
 pub mod store;
+mod together;
 pub mod url;
 pub mod wire;
 

@@ -8,15 +8,17 @@ use lockkeeper_sdk::{
     Body, DocumentRead, Listed, Object, Page, PutNew, Remote, Result, Stored, Swap, Token, pages,
 };
 
-use crate::blobs::{Blobs, CHUNK, FORGOTTEN};
+use crate::blobs::{Blobs, FORGOTTEN};
 use crate::client::Client;
 use crate::config::{Checked, Config};
 use crate::documents::Documents;
 use crate::fault::Fault;
 use crate::files::{Files, damaged};
 use crate::reply::{number, text};
-use crate::store::{Collection, Place, Store};
+use crate::store::{CHUNK, Collection, Place, Store};
 
+/// How many files are worked on at once. Their requests travel together, on the few connections that there are.
+const IN_FLIGHT: usize = 256;
 /// How often a file is looked up again because it was replaced meanwhile.
 const ATTEMPTS: u32 = 4;
 
@@ -60,11 +62,14 @@ impl Mongo {
         result.map_err(|fault| fault.into_error(self.store.client().target()))
     }
 
-    /// Once per call, before the first write: what has to be found quickly gets its index, and what crashes left is cleared away.
+    /// Once per call, before the first write: what has to be found quickly gets its index, the last one last, and what crashes left
+    /// is cleared away.
     async fn get_ready(&self) -> Result<(), Fault> {
         let prepare = async || {
-            self.store.index(Collection::Files, "blob").await?;
-            self.store.index(Collection::Blobs, "pending.key").await?;
+            if !self.store.has_index(Collection::Blobs, "pending.key").await? {
+                self.store.index(Collection::Files, "blob").await?;
+                self.store.index(Collection::Blobs, "pending.key").await?;
+            }
             let now = self.store.client().now().await?;
             self.blobs().sweep(now.saturating_sub(FORGOTTEN)).await
         };
@@ -78,8 +83,9 @@ impl Mongo {
             if found.blob.is_empty() {
                 return Ok(Some(Box::pin(futures_util::stream::empty())));
             }
-            if let Some(content) = self.blobs().get(&found.blob).await? {
-                return Ok(Some(content.stream(&self.store)));
+            let room = self.store.room(found.size).await;
+            if let Some(content) = self.blobs().get(&found.blob, found.size).await? {
+                return Ok(Some(content.stream(&self.store, room)));
             }
             // A content goes when its file got another one, or when something is wrong.
             if before.replace(found.clone()) == Some(found.clone()) {
@@ -101,7 +107,7 @@ impl Mongo {
 
 impl Remote for Mongo {
     fn in_flight(&self) -> usize {
-        self.store.client().target().pool
+        IN_FLIGHT
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object<'_>>> {

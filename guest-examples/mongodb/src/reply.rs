@@ -1,5 +1,7 @@
 //! Looking into a server's answers.
 
+use std::collections::BTreeSet;
+
 use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 
 use crate::fault::{Fault, Refusal};
@@ -12,7 +14,9 @@ pub struct Batch {
     pub cursor: i64,
 }
 
-/// Takes an answer for what it is: success, a refusal, or a write that was refused in part.
+/// Takes an answer for what it is: success, or a refusal, if only of a part of a write.
+///
+/// That a unique value is taken is none: see [`duplicates`].
 pub fn check(answer: &RawDocument) -> Result<(), Fault> {
     let refusal = |of: &RawDocument| Refusal {
         code: number(of, "code").and_then(|code| i32::try_from(code).ok()).unwrap_or_default(),
@@ -25,16 +29,31 @@ pub fn check(answer: &RawDocument) -> Result<(), Fault> {
         Some(_) => return Err(Fault::Refused(refusal(answer))),
         None => return Err(Fault::Protocol("an answer that says neither yes nor no".to_owned())),
     }
-    if let Ok(errors) = answer.get_array("writeErrors")
-        && !errors.is_empty()
-    {
-        let first = errors.get_document(0).map_err(|_| unreadable("writeErrors"))?;
-        return Err(Fault::Refused(refusal(first)));
+    for error in write_errors(answer) {
+        let refused = Fault::Refused(refusal(error?));
+        if !refused.is_duplicate() {
+            return Err(refused);
+        }
     }
     match answer.get_document("writeConcernError") {
         Ok(error) => Err(Fault::Refused(refusal(error))),
         Err(_) => Ok(()),
     }
+}
+
+/// Which statements of a write were refused because a unique value is taken, by their number.
+pub fn duplicates(answer: &RawDocument) -> Result<BTreeSet<usize>, Fault> {
+    let number = |error: Result<&RawDocument, Fault>| {
+        number(error?, "index")
+            .and_then(|index| usize::try_from(index).ok())
+            .ok_or_else(|| unreadable("index"))
+    };
+    write_errors(answer).map(number).collect()
+}
+
+fn write_errors(answer: &RawDocument) -> impl Iterator<Item = Result<&RawDocument, Fault>> {
+    let errors = answer.get_array("writeErrors").ok().into_iter().flatten();
+    errors.map(|error| error.ok().and_then(RawBsonRef::as_document).ok_or_else(|| unreadable("writeErrors")))
 }
 
 /// The first documents that a query found.
@@ -104,9 +123,13 @@ mod tests {
 
     #[test]
     fn a_write_that_was_refused_in_part_is_refused() {
-        let answer =
-            rawdoc! { "ok": 1.0, "n": 0, "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "E11000" }] };
-        assert!(check(&answer).unwrap_err().is_duplicate());
+        let taken = rawdoc! { "index": 2, "code": 11000, "errmsg": "E11000" };
+        let answer = rawdoc! { "ok": 1.0, "n": 0, "writeErrors": [taken.clone()] };
+        assert!(check(&answer).is_ok());
+        assert_eq!(duplicates(&answer).unwrap(), [2].into());
+        let invalid = rawdoc! { "index": 3, "code": 2, "errmsg": "BadValue" };
+        let answer = rawdoc! { "ok": 1.0, "n": 0, "writeErrors": [taken, invalid] };
+        assert!(matches!(check(&answer), Err(Fault::Refused(refusal)) if refusal.code == 2));
         let answer =
             rawdoc! { "ok": 1.0, "n": 1, "writeConcernError": { "code": 64, "errmsg": "waiting timed out" } };
         assert!(matches!(check(&answer), Err(Fault::Refused(refusal)) if refusal.code == 64));

@@ -1,18 +1,23 @@
 //! The collections, and the few things that are done to their documents.
 
-use bson::raw::cstr;
+use bson::raw::{CStr, CString, cstr};
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 
-use crate::client::Client;
+use crate::budget::{Budget, Share};
+use crate::bulk::Bulk;
+use crate::client::{Client, Slot};
 use crate::fault::Fault;
-use crate::reply::{Batch, first_batch, next_batch, number, unreadable};
+use crate::reply::{Batch, first_batch, next_batch, text};
 use crate::wire::Sequence;
 
 /// How many documents are listed at once.
 const PAGE: i32 = 5000;
 
+/// How much of a content is in one document.
+pub const CHUNK: usize = 2 * 1024 * 1024;
+
 /// A collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Collection {
     /// One document for each path: which blob it is.
     Files,
@@ -30,6 +35,8 @@ pub struct Store {
     database: String,
     prefix: String,
     chunk: usize,
+    budget: Budget,
+    pub(crate) bulk: Bulk,
 }
 
 /// Where the next page of a listing begins: after which document, and the cursor that may still be there.
@@ -38,7 +45,8 @@ pub type Place = (String, i64);
 impl Store {
     /// Keeps everything in the collections of `database` whose name begins with `prefix`, in pieces of at most `chunk` bytes.
     pub fn new(client: Client, database: String, prefix: String, chunk: usize) -> Self {
-        Self { client, database, prefix, chunk }
+        let budget = Budget::new(client.target().pool * CHUNK);
+        Self { client, database, prefix, chunk, budget, bulk: Bulk::default() }
     }
 
     /// How much of a content is in one document. Everybody who shares a remote has the same.
@@ -51,12 +59,17 @@ impl Store {
         size > self.chunk as u64
     }
 
+    /// Waits until so much of a content, or a chunk of it, may be in memory. Who has room must not ask for more.
+    pub async fn room(&self, size: u64) -> Share<'_> {
+        self.budget.take(usize::try_from(size).unwrap_or(CHUNK).min(CHUNK)).await
+    }
+
     /// The client.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    fn name(&self, collection: Collection) -> String {
+    pub(crate) fn name(&self, collection: Collection) -> String {
         let name = match collection {
             Collection::Files => "files",
             Collection::Blobs => "blobs",
@@ -66,24 +79,32 @@ impl Store {
         format!("{}.{name}", self.prefix)
     }
 
-    async fn read(&self, mut command: RawDocumentBuf) -> Result<RawDocumentBuf, Fault> {
+    pub(crate) async fn read(
+        &self,
+        slot: &Slot<'_>,
+        mut command: RawDocumentBuf,
+    ) -> Result<RawDocumentBuf, Fault> {
         command.append(cstr!("readConcern"), rawdoc! { "level": "majority" });
-        self.client.request(&self.database, &command, None).await
+        self.client.request_in(slot, &self.database, &command, None).await
     }
 
-    /// Writes, and waits until a majority has it. Answers with the number of documents that were matched or made.
-    async fn write(
+    /// Writes, and waits until a majority has it. What one of the documents asks for doesn't depend on the others.
+    pub(crate) async fn write(
         &self,
-        mut command: RawDocumentBuf,
+        slot: &Slot<'_>,
+        verb: &CStr,
+        collection: Collection,
         field: &str,
         documents: &[RawDocumentBuf],
-    ) -> Result<i64, Fault> {
+    ) -> Result<RawDocumentBuf, Fault> {
         let patience = i64::try_from(self.client.target().socket_timeout.as_millis()).unwrap_or(i64::MAX);
+        let mut command = RawDocumentBuf::new();
+        command.append(verb, self.name(collection));
+        command.append(cstr!("ordered"), false);
         // The server gives up first, so that its answer is not taken for silence.
         command.append(cstr!("writeConcern"), rawdoc! { "w": "majority", "wtimeout": patience / 4 * 3 });
         let sequence = Sequence { field, documents };
-        let answer = self.client.request(&self.database, &command, Some(&sequence)).await?;
-        number(&answer, "n").ok_or_else(|| unreadable("n"))
+        self.client.request_in(slot, &self.database, &command, Some(&sequence)).await
     }
 
     /// Finds a document.
@@ -96,7 +117,7 @@ impl Store {
         let command = rawdoc! {
             "find": self.name(collection), "filter": filter, "projection": projection, "limit": 1, "singleBatch": true,
         };
-        Ok(first_batch(&self.read(command).await?)?.documents.pop())
+        Ok(first_batch(&self.read(&self.client.slot().await, command).await?)?.documents.pop())
     }
 
     /// Finds documents, of which there are few.
@@ -107,9 +128,10 @@ impl Store {
         projection: RawDocumentBuf,
     ) -> Result<Vec<RawDocumentBuf>, Fault> {
         let command = rawdoc! {
-            "find": self.name(collection), "filter": filter, "projection": projection, "limit": PAGE, "singleBatch": true,
+            "find": self.name(collection), "filter": filter, "projection": projection,
+            "limit": PAGE, "batchSize": PAGE, "singleBatch": true,
         };
-        Ok(first_batch(&self.read(command).await?)?.documents)
+        Ok(first_batch(&self.read(&self.client.slot().await, command).await?)?.documents)
     }
 
     /// Lists the documents whose `_id` starts with `prefix`, in order, one page at a time.
@@ -121,7 +143,9 @@ impl Store {
         place: Option<Place>,
     ) -> Result<(Vec<RawDocumentBuf>, Option<Place>), Fault> {
         let batch = match &place {
-            Some((_, cursor)) if *cursor != 0 => self.more(collection, *cursor).await.ok(),
+            Some((_, cursor)) if *cursor != 0 => {
+                self.more(&self.client.slot().await, collection, *cursor).await.ok()
+            }
             _ => None,
         };
         let after = place.map(|(after, _)| after);
@@ -153,81 +177,50 @@ impl Store {
         let command = rawdoc! {
             "find": self.name(collection), "filter": { "_id": range }, "projection": projection, "sort": { "_id": 1 }, "batchSize": PAGE,
         };
-        first_batch(&self.read(command).await?)
+        first_batch(&self.read(&self.client.slot().await, command).await?)
     }
 
-    async fn more(&self, collection: Collection, cursor: i64) -> Result<Batch, Fault> {
+    /// The next page. If its answer is lost, the cursor has gone on all the same.
+    pub(crate) async fn more(
+        &self,
+        slot: &Slot<'_>,
+        collection: Collection,
+        cursor: i64,
+    ) -> Result<Batch, Fault> {
         let command = rawdoc! { "getMore": cursor, "collection": self.name(collection), "batchSize": PAGE };
-        next_batch(&self.client.request(&self.database, &command, None).await?)
-    }
-
-    /// Inserts a document; one with its `_id` is a [duplicate](Fault::is_duplicate).
-    pub async fn insert(&self, collection: Collection, document: RawDocumentBuf) -> Result<(), Fault> {
-        self.insert_many(collection, &[document]).await
-    }
-
-    /// Inserts documents.
-    pub async fn insert_many(
-        &self,
-        collection: Collection,
-        documents: &[RawDocumentBuf],
-    ) -> Result<(), Fault> {
-        self.write(rawdoc! { "insert": self.name(collection) }, "documents", documents).await?;
-        Ok(())
-    }
-
-    /// Updates the document that matches, and says whether one did.
-    pub async fn update(
-        &self,
-        collection: Collection,
-        filter: RawDocumentBuf,
-        update: RawDocumentBuf,
-    ) -> Result<bool, Fault> {
-        let statement = rawdoc! { "q": filter, "u": update };
-        Ok(self.write(rawdoc! { "update": self.name(collection) }, "updates", &[statement]).await? > 0)
-    }
-
-    /// Updates the document that matches, or makes one; one that has its `_id` and doesn't match is a
-    /// [duplicate](Fault::is_duplicate).
-    pub async fn upsert(
-        &self,
-        collection: Collection,
-        filter: RawDocumentBuf,
-        update: RawDocumentBuf,
-    ) -> Result<(), Fault> {
-        let statement = rawdoc! { "q": filter, "u": update, "upsert": true };
-        self.write(rawdoc! { "update": self.name(collection) }, "updates", &[statement]).await?;
-        Ok(())
-    }
-
-    /// Deletes the document that matches, and says whether one did.
-    pub async fn delete(&self, collection: Collection, filter: RawDocumentBuf) -> Result<bool, Fault> {
-        let statement = rawdoc! { "q": filter, "limit": 1 };
-        Ok(self.write(rawdoc! { "delete": self.name(collection) }, "deletes", &[statement]).await? > 0)
+        next_batch(&self.client.request_once(slot, &self.database, &command, None).await?)
     }
 
     /// Deletes every document whose `_id` starts with `prefix`, which is not empty.
     pub async fn delete_all(&self, collection: Collection, prefix: &str) -> Result<(), Fault> {
         let Some(end) = successor(prefix) else { return Ok(()) };
-        let statement = rawdoc! { "q": { "_id": { "$gte": prefix, "$lt": end } }, "limit": 0 };
-        self.write(rawdoc! { "delete": self.name(collection) }, "deletes", &[statement]).await?;
+        self.delete_where(collection, rawdoc! { "_id": { "$gte": prefix, "$lt": end } }).await
+    }
+
+    /// Deletes every document that matches.
+    pub async fn delete_where(&self, collection: Collection, filter: RawDocumentBuf) -> Result<(), Fault> {
+        let statement = rawdoc! { "q": filter, "limit": 0 };
+        self.write(&self.client.slot().await, cstr!("delete"), collection, "deletes", &[statement]).await?;
         Ok(())
     }
 
-    /// Deletes every document.
-    pub async fn delete_every(&self, collection: Collection) -> Result<(), Fault> {
-        let statement = rawdoc! { "q": {}, "limit": 0 };
-        self.write(rawdoc! { "delete": self.name(collection) }, "deletes", &[statement]).await?;
-        Ok(())
+    /// Says whether documents are found quickly by a field.
+    pub async fn has_index(&self, collection: Collection, field: &str) -> Result<bool, Fault> {
+        let command = rawdoc! { "listIndexes": self.name(collection) };
+        match self.client.request(&self.database, &command, None).await {
+            Ok(answer) => {
+                let indexes = first_batch(&answer)?.documents;
+                Ok(indexes.iter().any(|index| text(index, "name") == Some(field)))
+            }
+            Err(fault) if fault.is_missing_collection() => Ok(false),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Makes sure that documents are found quickly by a field.
     pub async fn index(&self, collection: Collection, field: &str) -> Result<(), Fault> {
         let mut key = RawDocumentBuf::new();
-        key.append(
-            bson::raw::CString::try_from(field).map_err(|error| Fault::Protocol(error.to_string()))?,
-            1,
-        );
+        key.append(CString::try_from(field).map_err(|error| Fault::Protocol(error.to_string()))?, 1);
         let mut indexes = RawArrayBuf::new();
         indexes.push(rawdoc! { "key": key, "name": field });
         let command = rawdoc! { "createIndexes": self.name(collection), "indexes": indexes };

@@ -5,6 +5,7 @@ mod common;
 
 use common::{Database, body, content};
 use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
 use lockkeeper_sdk::shard::Entry;
 use lockkeeper_sdk::{DocumentRead, PutNew, Remote, Swap};
 use mongodb::store::Collection;
@@ -188,7 +189,9 @@ fn a_listing_goes_on_where_a_cursor_died() {
             let documents: Vec<_> = (0..4000)
                 .map(|number| bson::rawdoc! { "_id": format!("data/{batch}/{number:05}"), "size": 1_i64 })
                 .collect();
-            store.insert_many(Collection::Files, &documents).await.unwrap();
+            let insert = |document| store.insert(Collection::Files, document);
+            let inserted = try_join_all(documents.into_iter().map(insert)).await.unwrap();
+            assert!(inserted.into_iter().all(|inserted| inserted));
         }
         let mut place = None;
         let mut keys = std::collections::BTreeSet::new();

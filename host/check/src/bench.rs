@@ -1,3 +1,4 @@
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,21 @@ pub struct Counts {
     pub calls: u64,
     /// Cases of the other suites: trees, scopes, configurations.
     pub cases: u64,
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            schedules: self.schedules + other.schedules,
+            steps: self.steps + other.steps,
+            crash_points: self.crash_points + other.crash_points,
+            faults: self.faults + other.faults,
+            calls: self.calls + other.calls,
+            cases: self.cases + other.cases,
+        }
+    }
 }
 
 /// How a suite ended.
@@ -61,6 +77,9 @@ impl Default for Options {
 pub trait Progress {
     /// What was explored so far, and how much of the budget is used, from 0 to 1.
     fn explored(&mut self, suite: SuiteName, counts: &Counts, used: f64);
+
+    /// What does not hold, as soon as it is found, and what its suite had explored by then.
+    fn found(&mut self, _finding: &Finding, _counts: &Counts) {}
 }
 
 /// Hears nothing.
@@ -138,6 +157,7 @@ impl<'a> Bench<'a> {
 
     /// Takes in what a suite found.
     pub fn found(&mut self, finding: Finding) {
+        self.progress.found(&finding, &self.counts);
         self.findings.push(finding);
     }
 }

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lockkeeper_sandbox::{Bytes, Limits};
 use serde::Deserialize;
 
+use crate::namespace::PLACEHOLDER;
 use crate::store::{Protocol, StoreGrant};
 use crate::subject::{FolderGrant, Settings};
 
@@ -37,6 +40,19 @@ pub enum CheckConfigError {
 /// folders = ["/share"]       # where it sees its remote; each is an empty folder in memory
 /// s3 = [{ origin = "https://s3.test", bucket = "bucket" }]      # or object stores; gcs likewise
 /// ```
+///
+/// `[limits]` is what a call may use, as `[datastore.limits]` in `lockkeeper.toml`.
+///
+/// A datastore behind TCP is checked against its real server, which should be one that can be thrown away. `{namespace}` becomes the
+/// name of a database, or whatever keeps things apart there, that nobody used before:
+///
+/// ```toml
+/// [config]
+/// url = "mongodb://127.0.0.1:27017/{namespace}"
+///
+/// [remote]
+/// tcp = ["127.0.0.1:27017"]
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckConfig {
@@ -44,6 +60,48 @@ pub struct CheckConfig {
     config: BTreeMap<String, Value>,
     #[serde(default)]
     remote: Option<Remote>,
+    #[serde(default)]
+    limits: LimitsConfig,
+}
+
+/// As in `lockkeeper.toml`, but for `time`: here it is virtual.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitsConfig {
+    memory: Option<Size>,
+    table_elements: Option<u64>,
+    instances: Option<u32>,
+    stack: Option<Size>,
+    output: Option<Size>,
+    log: Option<Size>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Size(Bytes);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl LimitsConfig {
+    fn limits(self) -> Limits {
+        let default = Limits::default();
+        let size = |set: Option<Size>, default| set.map_or(default, |size| size.0);
+        Limits {
+            memory: size(self.memory, default.memory),
+            table_elements: self.table_elements.unwrap_or(default.table_elements),
+            instances: self.instances.unwrap_or(default.instances),
+            stack: size(self.stack, default.stack),
+            output: size(self.output, default.output),
+            log: size(self.log, default.log),
+            ..default
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -55,6 +113,8 @@ struct Remote {
     s3: Vec<Store>,
     #[serde(default)]
     gcs: Vec<Store>,
+    #[serde(default)]
+    tcp: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -81,6 +141,15 @@ impl CheckConfig {
         let invalid = |problem| CheckConfigError::Invalid { path: path.to_owned(), problem };
         let config: Self = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
         let wrong = config.remote.iter().flat_map(|remote| &remote.folders).find(|folder| !is_place(folder));
+        let separate = |value: &Value| matches!(value, Value::Text(text) if text.contains(PLACEHOLDER));
+        if config.remote.as_ref().is_some_and(|remote| !remote.tcp.is_empty())
+            && !config.config.values().any(separate)
+        {
+            return Err(invalid(format!(
+                "remote.tcp: each run needs a place of its own on a real server. Write `{PLACEHOLDER}` in a value of [config] where the \
+                 name of a database, schema or prefix goes, such as url = \"mongodb://127.0.0.1:27017/{PLACEHOLDER}\""
+            )));
+        }
         match wrong {
             Some(folder) => Err(invalid(format!(
                 "remote.folders: `{folder}` is not a plain absolute path outside of /cache and /state, such as `/remote`"
@@ -97,7 +166,7 @@ impl CheckConfig {
             Value::Truth(truth) => truth.to_string(),
         };
         let config = self.config.into_iter().map(|(key, value)| (key, text(value))).collect();
-        let settings = Settings { config, ..Settings::folder() };
+        let settings = Settings { config, limits: self.limits.limits(), ..Settings::folder() };
         match self.remote {
             Some(remote) => {
                 let grant = |guest| FolderGrant { guest, writable: true };
@@ -106,7 +175,12 @@ impl CheckConfig {
                 let s3 = remote.s3.into_iter().map(store(Protocol::S3));
                 let stores = s3.chain(remote.gcs.into_iter().map(store(Protocol::Gcs))).collect();
                 (
-                    Settings { folders: remote.folders.into_iter().map(grant).collect(), stores, ..settings },
+                    Settings {
+                        folders: remote.folders.into_iter().map(grant).collect(),
+                        stores,
+                        servers: remote.tcp,
+                        ..settings
+                    },
                     Vec::new(),
                 )
             }
@@ -156,6 +230,26 @@ mod tests {
         };
         assert_eq!((settings.folders, settings.stores), (Vec::new(), vec![store]));
         assert!(assumed.is_empty());
+    }
+
+    #[test]
+    fn limits_are_those_of_a_repository() {
+        let (settings, _) = read("[limits]\nmemory = '64MiB'\ntable-elements = 7").unwrap().settings();
+        let expected = Limits { memory: Bytes(64 << 20), table_elements: 7, ..Limits::default() };
+        assert_eq!(settings.limits, expected);
+        assert!(read("[limits]\nmemory = 'lots'").unwrap_err().to_string().contains("lots"));
+        assert!(read("[limits]\ntime = '1m'").unwrap_err().to_string().contains("time"));
+    }
+
+    #[test]
+    fn a_real_server_needs_a_namespace_for_each_run() {
+        let tcp = "[remote]\ntcp = ['127.0.0.1:27017']\n";
+        let error = read(&format!("{tcp}[config]\nurl = 'mongodb://127.0.0.1:27017/db'")).unwrap_err();
+        assert!(error.to_string().contains("{namespace}"), "{error}");
+        let right = read(&format!("{tcp}[config]\nurl = 'mongodb://127.0.0.1:27017/{{namespace}}'")).unwrap();
+        assert_eq!(right.settings().0.servers, ["127.0.0.1:27017".parse().unwrap()]);
+        let error = read("[remote]\ntcp = ['localhost:27017']").unwrap_err().to_string();
+        assert!(error.contains("localhost:27017") || error.contains("socket address"), "{error}");
     }
 
     #[test]

@@ -130,7 +130,9 @@ impl Exploration {
 }
 
 /// The instants of a push at which to strike: a kill is different from the one before only if something was written in between.
-fn strikes(operations: &[&Operation]) -> Vec<(usize, Strike)> {
+fn strikes(subject: &Subject, operations: &[&Operation]) -> Vec<(usize, Strike)> {
+    // The power of a real server does not fail here.
+    let loses_power = subject.settings().servers.is_empty();
     let mut found = Vec::new();
     for at in 0..=operations.len() {
         let before = at.checked_sub(1).and_then(|before| operations.get(before));
@@ -138,7 +140,7 @@ fn strikes(operations: &[&Operation]) -> Vec<(usize, Strike)> {
         if at < operations.len() && before.is_none_or(|operation| operation.writes()) {
             found.push((at, Strike::Kill));
         }
-        if before.is_some_and(|operation| operation.writes()) {
+        if loses_power && before.is_some_and(|operation| operation.writes()) {
             found.push((at, Strike::PowerLoss(Loss::Content)));
             found.push((at, Strike::PowerLoss(Loss::Journal)));
         }
@@ -173,7 +175,7 @@ fn explore(bench: &mut Bench<'_>, starts: &[Start], files: usize) -> Result<Opti
         let most = alone.ends.iter().map(|end| end.instructions).max().unwrap_or_default();
         exploration.setup.world.instructions = generous(most, bench.subject.settings().instructions);
         let operations: Vec<&Operation> = alone.events.iter().map(|event| &event.operation).collect();
-        for (at, strike) in strikes(&operations) {
+        for (at, strike) in strikes(bench.subject, &operations) {
             if bench.is_over() {
                 return Err("the budget ended among the crash points of one push".to_owned());
             }
@@ -208,7 +210,9 @@ fn while_another_pushes(
         let (run, _) = exploration.try_schedule(bench, &Schedule(vec![half, Turn::all(0)]));
         let own: Vec<&Operation> =
             run.events.iter().filter(|event| event.guest == 0).map(|event| &event.operation).collect();
-        for (at, strike) in strikes(&own).into_iter().filter(|(_, strike)| matches!(strike, Strike::Kill)) {
+        for (at, strike) in
+            strikes(bench.subject, &own).into_iter().filter(|(_, strike)| matches!(strike, Strike::Kill))
+        {
             if bench.is_over() {
                 return Err("the budget ended among the crash points while another one pushes".to_owned());
             }

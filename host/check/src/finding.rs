@@ -221,9 +221,9 @@ pub fn rows(events: &[Event]) -> Vec<Row> {
         rows.push(Row {
             step: number + 1,
             guest: Some(letter(event.guest)),
-            call: operation.call.clone(),
-            path: operation.path.clone(),
-            other: operation.other.clone(),
+            call: operation.call.to_string(),
+            path: operation.path.to_string(),
+            other: operation.other.as_deref().map(str::to_owned),
             detail: operation.detail.clone(),
             result,
             writes: operation.area == Area::Remote && operation.writes(),

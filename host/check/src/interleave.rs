@@ -3,6 +3,9 @@
 //! All schedules without a preemption come first, then those with one, and so on. Where to preempt is chosen from the trace of the
 //! schedule with one preemption less: before an operation that conflicts with one that the other guest is still to do. With
 //! one preemption, every other place is tried as well, since what conflicts is a heuristic.
+//!
+//! There are two rounds: one preemption where operations conflict, which finds most of what there is to find and is over at once; and,
+//! after the other suites, everything.
 
 use std::collections::{HashMap, HashSet};
 
@@ -322,16 +325,20 @@ struct Candidate {
     expand: bool,
 }
 
-/// Explores some scenarios up to so many preemptions; stops at the first finding.
+/// Explores some scenarios up to so many preemptions, with the backstop or without; stops at the first finding.
 fn explore(
     bench: &mut Bench<'_>,
     scenarios: &[Scenario],
     files: usize,
     preemptions: usize,
+    backstop: bool,
 ) -> Result<Option<Finding>, String> {
     let mut explorations: Vec<Exploration> = Vec::new();
     let mut level: Vec<Candidate> = Vec::new();
     for scenario in scenarios {
+        if bench.is_over() {
+            return Err("the budget ended at 0 preemptions".to_owned());
+        }
         let mut exploration = match Exploration::new(bench.subject, *scenario, files, bench.options.seed) {
             Ok(exploration) => exploration,
             Err(SetupFailed { failure }) => return Ok(Some(setup_finding(bench, *scenario, &failure))),
@@ -357,7 +364,7 @@ fn explore(
             }
             most = run.ends.iter().map(|end| end.instructions).fold(most, u64::max);
             // With a third guest the backstop would take longer than all else.
-            let backstop = scenario.second != Second::PushAndPull;
+            let backstop = backstop && scenario.second != Second::PushAndPull;
             for (reduced, expand) in
                 [(true, true), (false, false)].into_iter().take(1 + usize::from(backstop))
             {
@@ -411,15 +418,23 @@ fn setup_finding(bench: &Bench<'_>, scenario: Scenario, failure: &Failure) -> Fi
     }
 }
 
-/// Runs the suite.
-pub(crate) fn interleave(bench: &mut Bench<'_>) -> Outcome {
+/// Runs the first round of the suite.
+pub(crate) fn first(bench: &mut Bench<'_>) -> Outcome {
+    round(bench, bench.options.preemptions.min(1), false)
+}
+
+/// Runs the second round of the suite.
+pub(crate) fn second(bench: &mut Bench<'_>) -> Outcome {
+    round(bench, bench.options.preemptions, true)
+}
+
+fn round(bench: &mut Bench<'_>, preemptions: usize, backstop: bool) -> Outcome {
     if !bench.subject.scoped_sync() {
         return Outcome::Skipped(
             "it doesn't promise scoped-sync, so the host lets it push and pull one at a time".to_owned(),
         );
     }
-    let preemptions = bench.options.preemptions;
-    match explore(bench, &SCENARIOS, FILES, preemptions) {
+    match explore(bench, &SCENARIOS, FILES, preemptions, backstop) {
         Ok(None) => Outcome::Held,
         Err(why) => Outcome::HeldSoFar(why),
         Ok(Some(finding)) => {
@@ -436,7 +451,7 @@ fn smaller(bench: &mut Bench<'_>, finding: Finding) -> Finding {
         return finding;
     };
     for files in 1..FILES {
-        let found = explore(bench, &[scenario], files, finding.preemptions);
+        let found = explore(bench, &[scenario], files, finding.preemptions, true);
         if let Ok(Some(small)) = found
             && small.replay.is_some()
             && small.violation.rule == finding.violation.rule

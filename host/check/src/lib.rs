@@ -17,6 +17,7 @@ mod fault;
 mod finding;
 mod interleave;
 mod judge;
+mod namespace;
 pub mod report;
 mod repository;
 mod run;
@@ -34,6 +35,7 @@ pub use conforms::{NotConformant, conforms};
 pub use failure::Failure;
 pub use finding::{Finding, Replay, Row, Rule, SuiteName, Violation, rows};
 pub use judge::compare;
+pub use lockkeeper_names::{CachePath, Scope};
 pub use lockkeeper_sandbox::stepped::{
     Answered, Area, Injected, Loss, Operation, Performed, Reach, Touch, Tree,
 };

@@ -58,7 +58,7 @@ impl Actor {
 }
 
 /// One operation of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     /// The guest that did it.
     pub guest: usize,
@@ -119,6 +119,7 @@ struct Guest {
 
 /// Runs guests in a world, as the schedule says.
 pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &Schedule) -> Run {
+    world.enter_namespace(subject, &actors, schedule);
     let clock = Clock::default();
     clock.advance_to(world.time);
     let folders: Vec<Arc<Mount>> = world.folders.iter().map(|folder| Arc::new(folder.share())).collect();
@@ -137,10 +138,14 @@ pub fn run(subject: &Subject, world: &mut World, actors: Vec<Actor>, schedule: &
         clock,
         folders,
         endpoints,
+        config: match &world.namespace {
+            Some(namespace) => namespace.configure(&subject.settings.config),
+            None => subject.settings.config.clone(),
+        },
         seed: world.next_seed(actors.len()),
         instructions: world.instructions,
         guests: Vec::new(),
-        events: Vec::new(),
+        events: Vec::with_capacity(256),
         turns: Vec::new(),
     };
     for (number, actor) in actors.into_iter().enumerate() {
@@ -169,6 +174,7 @@ struct Stage<'a> {
     clock: Clock,
     folders: Vec<Arc<Mount>>,
     endpoints: Vec<Arc<dyn Endpoint>>,
+    config: Vec<(String, String)>,
     seed: u64,
     instructions: u64,
     guests: Vec<Guest>,
@@ -195,9 +201,10 @@ impl Stage<'_> {
         let mut mounts = self.folders.clone();
         mounts.push(mount(&state, ROOT, "/state".to_owned(), true, Some(Area::State)));
         let around = |mounts| Surroundings {
-            config: self.subject.settings.config.clone(),
+            config: self.config.clone(),
             mounts,
             endpoints: self.endpoints.clone(),
+            servers: self.subject.settings.servers.clone(),
             clock: self.clock.clone(),
             seed: self.seed.wrapping_add(number as u64),
             fuel: self.instructions,

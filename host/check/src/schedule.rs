@@ -114,6 +114,7 @@ pub fn fault_name(fault: Injected) -> String {
         Injected::Garbage => "garbage".to_owned(),
         Injected::Truncated => "truncated".to_owned(),
         Injected::Hang => "hang".to_owned(),
+        Injected::Refused => "refused".to_owned(),
     }
 }
 
@@ -128,6 +129,7 @@ fn fault_of(name: &str) -> Option<Injected> {
         "garbage" => Injected::Garbage,
         "truncated" => Injected::Truncated,
         "hang" => Injected::Hang,
+        "refused" => Injected::Refused,
         status => Injected::Status(status.parse().ok()?),
     })
 }

@@ -114,7 +114,7 @@ impl Live {
 
     fn touch(&self, key: &str, reach: Reach, writes: bool) -> Touch {
         let host = self.grant.origin.split_once("://").map_or(self.grant.origin.as_str(), |(_, host)| host);
-        Touch { path: format!("{host}/{}/{key}", self.grant.bucket), reach, writes }
+        Touch { path: format!("{host}/{}/{key}", self.grant.bucket).into(), reach, writes }
     }
 }
 

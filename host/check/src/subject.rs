@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub struct Settings {
     pub folders: Vec<FolderGrant>,
     /// The object stores that it reaches, all empty at first.
     pub stores: Vec<StoreGrant>,
+    /// The real servers that it reaches over TCP. Every run has a namespace of its own there: in the values of the
+    /// configuration, `{namespace}` stands for its name.
+    pub servers: Vec<SocketAddr>,
     /// What a call may use.
     pub limits: Limits,
     /// How many instructions a call may take, about.
@@ -38,6 +42,7 @@ impl Settings {
             config: vec![("root".to_owned(), "/remote".to_owned())],
             folders: vec![FolderGrant { guest: "/remote".to_owned(), writable: true }],
             stores: Vec::new(),
+            servers: Vec::new(),
             limits: Limits::default(),
             instructions: DEFAULT_INSTRUCTIONS,
         }
@@ -47,6 +52,11 @@ impl Settings {
     pub fn store(protocol: Protocol, origin: &str, bucket: &str) -> Self {
         let store = StoreGrant { protocol, origin: origin.to_owned(), bucket: bucket.to_owned() };
         Self { config: Vec::new(), folders: Vec::new(), stores: vec![store], ..Self::folder() }
+    }
+
+    /// A real server as the remote. Some value of the configuration has to say `{namespace}`.
+    pub fn server(address: SocketAddr) -> Self {
+        Self { config: Vec::new(), folders: Vec::new(), servers: vec![address], ..Self::folder() }
     }
 
     /// Sets one value of the configuration.
@@ -122,6 +132,7 @@ fn promises(stepper: &Stepper, settings: &Settings) -> Result<Option<bool>, Fail
         config: settings.config.clone(),
         mounts: Vec::new(),
         endpoints: Vec::new(),
+        servers: Vec::new(),
         clock: Clock::default(),
         seed: 0,
         fuel: settings.instructions,

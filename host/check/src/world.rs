@@ -4,6 +4,7 @@ use std::sync::Arc;
 use lockkeeper_names::Scope;
 use lockkeeper_sandbox::stepped::{Area, Mount, ROOT, SharedTree, Tree};
 
+use crate::namespace::Namespace;
 use crate::repository::Repository;
 use crate::run::{Actor, End, run};
 use crate::schedule::Schedule;
@@ -32,15 +33,17 @@ impl Folder {
     }
 }
 
-/// A remote, in memory. A clone of it is a world of its own.
+/// A remote: in memory, but for real servers. A clone of it is a world of its own.
 #[derive(Clone)]
 pub struct World {
     /// The folders that were granted.
     pub folders: Vec<Folder>,
     pub(crate) stores: Vec<(Arc<Live>, State)>,
+    /// Its place on real servers, if there are any.
+    pub(crate) namespace: Option<Namespace>,
     pub(crate) time: u64,
     seed: u64,
-    calls: u64,
+    pub(crate) calls: u64,
     /// How many instructions each call may take, about.
     pub instructions: u64,
 }
@@ -62,7 +65,8 @@ impl World {
         });
         let instructions = subject.settings().instructions;
         let stores = subject.stores.iter().map(|(store, empty)| (store.clone(), empty.clone())).collect();
-        Self { folders: folders.collect(), stores, time: 0, seed, calls: 0, instructions }
+        let namespace = (!subject.settings().servers.is_empty()).then(Namespace::new);
+        Self { folders: folders.collect(), stores, namespace, time: 0, seed, calls: 0, instructions }
     }
 
     pub(crate) fn next_seed(&mut self, calls: usize) -> u64 {
@@ -72,7 +76,7 @@ impl World {
         hasher.finish()
     }
 
-    /// A hash of everything in the remote.
+    /// A hash of everything in the remote. What is on a real server is equal to nothing but itself.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for folder in &self.folders {
@@ -81,6 +85,7 @@ impl World {
         for (store, state) in &self.stores {
             store.fingerprint(state, &mut hasher);
         }
+        self.namespace.as_ref().map(Namespace::version).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -213,8 +213,7 @@ impl Grants {
                 .any(|host| matches!(host, Host::Address(granted) if *granted == address.to_canonical()))
         };
         !is_private(address)
-            || Host::parse(name).is_some_and(|host| host.is_localhost())
-                && address.to_canonical().is_loopback()
+            || is_localhost(name) && address.to_canonical().is_loopback()
             || granted_address()
     }
 
@@ -222,6 +221,11 @@ impl Grants {
     pub(crate) fn names_tcp_hosts(&self) -> bool {
         self.tcp.iter().any(|target| matches!(target.host, Host::Name(_)))
     }
+}
+
+/// Whether a name means this machine.
+pub(crate) fn is_localhost(name: &str) -> bool {
+    Host::parse(name).is_some_and(|host| host.is_localhost())
 }
 
 /// Addresses that mean another machine to each network: private, loopback, link-local, shared, unspecified, multicast.

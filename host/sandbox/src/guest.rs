@@ -21,7 +21,7 @@ use crate::limits::Limiter;
 use crate::network::{Requests, Tls, allows_socket};
 use crate::output::{Budget, Output};
 use crate::quiet::Quiet;
-use crate::stepped::{Clocks, Files, Stepping};
+use crate::stepped::{Clocks, Files, Sockets, Stepping};
 
 /// What the host's own interface works on, by direction.
 pub(crate) enum Work {
@@ -212,6 +212,17 @@ impl Guest {
     pub(crate) fn virtual_clocks(&mut self) -> Clocks<'_> {
         let Stepping { clock, gate, .. } = &self.stepping;
         Clocks { clock: clock.clone(), gate: gate.clone(), table: &mut self.table }
+    }
+
+    pub(crate) fn granted_sockets(&mut self) -> Sockets<'_> {
+        let Stepping { servers, gate, clock, denials, .. } = &self.stepping;
+        Sockets {
+            servers: servers.clone(),
+            gate: gate.clone(),
+            clock: clock.clone(),
+            denials: denials.clone(),
+            table: &mut self.table,
+        }
     }
 
     pub(crate) fn memory_files(&mut self) -> Files<'_> {

@@ -77,12 +77,22 @@ async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-/// The command in a message: the name of its document's first field.
+/// The command in a message, with the collection that it is about: the name of its document's first field, and the value if it is a text.
 fn command(message: &[u8]) -> String {
+    const TEXT: u8 = 2;
+    let word = |bytes: &[u8]| {
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    };
     // Flags, the section's kind, the document's length, the field's type.
-    let name = message.get(HEADER + 4 + 1 + 4 + 1..).unwrap_or_default();
-    let end = name.iter().position(|byte| *byte == 0).unwrap_or(0);
-    String::from_utf8_lossy(&name[..end]).into_owned()
+    let field = message.get(HEADER + 4 + 1 + 4..).unwrap_or_default();
+    let name = word(field.get(1..).unwrap_or_default());
+    if field.first() != Some(&TEXT) {
+        return name;
+    }
+    // A zero, the text's length.
+    let collection = word(field.get(1 + name.len() + 1 + 4..).unwrap_or_default());
+    format!("{name} {collection}")
 }
 
 /// The answer to a request that is refused, if the fault is a refusal.

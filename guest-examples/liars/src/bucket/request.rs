@@ -1,5 +1,7 @@
 //! One request and its answer.
 
+mod socket;
+
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
     Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
@@ -35,6 +37,7 @@ impl Origin {
         let scheme = match scheme {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
+            "tcp" => Scheme::Other(scheme.to_owned()),
             _ => return None,
         };
         let (authority, path) = rest.split_once('/')?;
@@ -69,6 +72,15 @@ impl Origin {
             Condition::None => {}
             Condition::Absent => headers.push(("if-none-match".to_owned(), b"*".to_vec())),
             Condition::Is(version) => headers.push(("if-match".to_owned(), version.clone().into_bytes())),
+        }
+        if matches!(self.scheme, Scheme::Other(_)) {
+            return socket::exchange(
+                &self.authority,
+                method,
+                &format!("/{}/{key}", self.path),
+                &headers,
+                content,
+            );
         }
         let method = match method {
             "GET" => Method::Get,

@@ -8,6 +8,6 @@ mod tls;
 mod wasi;
 
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Socket, pause};
+pub use native::{Socket, gather, pause};
 #[cfg(target_family = "wasm")]
-pub use wasi::{Socket, pause};
+pub use wasi::{Socket, gather, pause};

@@ -88,6 +88,11 @@ pub async fn pause(time: Duration) {
     wstd::task::sleep(time.into()).await;
 }
 
+/// Lets everybody go on who can.
+pub async fn gather() {
+    pause(Duration::ZERO).await;
+}
+
 async fn dial(address: SocketAddr) -> io::Result<(TcpSocket, InputStream, OutputStream)> {
     let (family, address) = match address {
         SocketAddr::V4(address) => {

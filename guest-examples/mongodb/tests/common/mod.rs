@@ -12,9 +12,9 @@ use bson::{RawDocumentBuf, rawdoc};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use lockkeeper_sdk::{Body, Error, Object, Remote, Result};
-use mongodb::blobs::{Blobs, CHUNK};
+use mongodb::blobs::Blobs;
 use mongodb::client::Client;
-use mongodb::store::{Collection, Store};
+use mongodb::store::{CHUNK, Collection, Store};
 use mongodb::url::Target;
 use mongodb::{Config, Mongo};
 use pollster::block_on;
@@ -155,7 +155,7 @@ impl Database {
     pub fn clear(&self) {
         let store = self.at(self.address);
         for collection in [Collection::Files, Collection::Blobs, Collection::Chunks, Collection::Index] {
-            block_on(store.delete_every(collection)).unwrap();
+            block_on(store.delete_where(collection, rawdoc! {})).unwrap();
         }
     }
 

@@ -30,7 +30,17 @@ use crate::ui::Ui;
 ///   folders = ["/share"]       # where it sees its remote; or an object store:
 ///   s3 = [{ origin = "https://s3.test", bucket = "bucket" }]      # gcs likewise
 ///
-/// Nothing outside of this process is read, written or reached, and no repository is needed.
+/// A datastore behind TCP is checked against its real server: one that can be thrown away,
+/// since each run leaves something in a place of its own, called {namespace}:
+///
+///   [config]
+///   url = "mongodb://127.0.0.1:27017/{namespace}"
+///
+///   [remote]
+///   tcp = ["127.0.0.1:27017"]
+///
+/// But for such a server, nothing outside of this process is read, written or reached. No
+/// repository is needed.
 ///
 /// Examples:
 ///   lockkeeper check ./my-extension.wasm

@@ -3,6 +3,7 @@ mod extensions;
 mod index;
 mod init;
 mod locks;
+mod new;
 mod pull;
 mod push;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Index(index::Command),
     Check(check::Args),
+    New(new::Args),
 }
 
 /// What every subcommand works with.
@@ -70,5 +72,6 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Locks(command) => locks::run(&context, command).await,
         Command::Index(command) => index::run(&context, command).await,
         Command::Check(args) => check::run(&context, args).await,
+        Command::New(args) => new::run(&context, args),
     }
 }

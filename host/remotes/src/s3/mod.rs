@@ -20,7 +20,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
-use s3s::host::SingleDomain;
+use s3s::S3Result;
+use s3s::host::{S3Host, SingleDomain, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
 use crate::shared::Shared;
@@ -92,6 +93,15 @@ pub struct MemoryS3 {
 #[derive(Clone, Debug)]
 pub struct Snapshot(Arc<Objects>);
 
+/// A domain, whatever port stands behind it.
+struct AnyPort(SingleDomain);
+
+impl S3Host for AnyPort {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        self.0.parse_host_header(host.split_once(':').map_or(host, |(name, _port)| name))
+    }
+}
+
 impl MemoryS3 {
     /// Makes an empty one.
     ///
@@ -110,7 +120,7 @@ impl MemoryS3 {
             builder.set_access(access::Access(keys.clone()));
         }
         if let Some(domain) = &options.domain {
-            builder.set_host(SingleDomain::new(domain).map_err(|_| NoDomain(domain.clone()))?);
+            builder.set_host(AnyPort(SingleDomain::new(domain).map_err(|_| NoDomain(domain.clone()))?));
         }
         Ok(Self { service: builder.build(), objects, options })
     }

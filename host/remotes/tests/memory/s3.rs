@@ -156,7 +156,7 @@ fn another_bucket_does_not_exist() {
 fn a_bucket_is_a_host_name_below_a_domain() {
     let s3 = MemoryS3::new(Options { domain: Some("s3.test".into()), ..Options::default() }).unwrap();
     let mut put = request("PUT /a/key", &[], "content");
-    put.headers_mut().insert("host", "bucket.s3.test".parse().unwrap());
+    put.headers_mut().insert("host", "bucket.s3.test:9000".parse().unwrap());
     assert_eq!(futures::executor::block_on(s3.handle(put)).status(), 200);
     assert_eq!(s3.objects().into_keys().collect::<Vec<_>>(), ["a/key"]);
     assert_eq!(s3.log().0[0].key, "a/key");

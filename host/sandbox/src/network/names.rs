@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
 
-use crate::grants::Grants;
+use crate::grants::{Grants, is_localhost};
 
 /// Why a name leads nowhere.
 #[derive(Debug)]
@@ -55,7 +55,9 @@ impl tower_service::Service<Name> for GrantedNames {
 
 /// The addresses that the name has now, as far as a grant reaches them; at least one.
 pub(super) async fn resolve(grants: &Grants, name: &str, port: u16) -> Result<Vec<SocketAddr>, NameError> {
-    let found = tokio::net::lookup_host((name, port)).await.map_err(NameError::Unknown)?;
+    // Names below `localhost` mean this machine (RFC 6761), whether or not its resolver knows them.
+    let asked = if is_localhost(name) { "localhost" } else { name };
+    let found = tokio::net::lookup_host((asked, port)).await.map_err(NameError::Unknown)?;
     let (allowed, private): (Vec<_>, Vec<_>) =
         found.partition(|address| grants.allows_address_of(name, address.ip()));
     match (allowed.is_empty(), private.first()) {
@@ -74,7 +76,10 @@ mod tests {
     #[tokio::test]
     async fn a_granted_name_with_a_private_address_is_denied_by_its_address() {
         let grants = Grants { http: vec!["http://example.org".parse().unwrap()], ..Grants::default() };
-        assert!(resolve(&grants, "localhost", 80).await.is_ok());
+        for own in ["localhost", "bucket.localhost"] {
+            let found = resolve(&grants, own, 80).await.unwrap();
+            assert!(found.iter().all(|address| address.ip().is_loopback()), "{own}: {found:?}");
+        }
         // Names that are addresses take the same way as names that lead to them.
         let denied = resolve(&grants, "10.1.2.3", 80).await;
         assert!(matches!(&denied, Err(NameError::Private { host, .. }) if host == "10.1.2.3"), "{denied:?}");

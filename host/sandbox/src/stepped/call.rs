@@ -1,25 +1,29 @@
 //! Running one call of a guest step by step.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use lockkeeper_changes::Change;
 use lockkeeper_names::Scope;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Config, Engine, Store, Trap};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store, Trap};
 
 use super::clock::{Clock, GuestClock};
 use super::filesystem::Mount;
 use super::gate::{Directive, Gate, Operation};
 use super::http::{Answers, Endpoint};
-use super::{clock, filesystem};
+use super::sockets::Servers;
+use super::{clock, connection, filesystem, sockets};
 use crate::call::{Events, PullReport, PushReport, Setting};
 use crate::denial::Denials;
 use crate::engine::{component, linker, unloadable};
@@ -41,6 +45,7 @@ pub(crate) struct Stepping {
     pub(crate) mounts: Vec<Arc<Mount>>,
     pub(crate) denials: Denials,
     pub(crate) endpoints: Vec<Arc<dyn Endpoint>>,
+    pub(crate) servers: Servers,
     pub(crate) seed: u64,
 }
 
@@ -59,6 +64,29 @@ impl Stepping {
     }
 }
 
+/// How many memories, tables and stacks there are for all calls that are under way, each. They take room for addresses only.
+const SLOTS: u32 = 64;
+/// How many of them one component may have: many calls at once have to fit.
+const SLOTS_OF_ONE: u32 = 8;
+/// How much of a slot is kept for the next call, in bytes, with what was written to it undone.
+const KEPT: usize = 16 << 20;
+
+/// Memory, tables and stacks that one call after the other uses: to map and unmap them each time takes longer than a call.
+fn reused(limits: &Limits) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_memories(SLOTS)
+        .total_tables(SLOTS)
+        .total_stacks(SLOTS)
+        .total_core_instances(limits.instances.saturating_mul(SLOTS))
+        .max_memories_per_component(SLOTS_OF_ONE)
+        .max_tables_per_component(SLOTS_OF_ONE)
+        .table_elements(usize::try_from(limits.table_elements).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(KEPT)
+        .table_keep_resident(KEPT)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
 /// An extension that can be run step by step.
 pub struct Stepper {
     engine: Engine,
@@ -68,6 +96,8 @@ pub struct Stepper {
     network: Network,
     /// Runs what the runtime's HTTP interface spawns; nothing in it waits for the system.
     tasks: Arc<Runtime>,
+    /// Runs connections to real servers.
+    connected: Arc<Runtime>,
 }
 
 /// What surrounds one call.
@@ -79,6 +109,8 @@ pub struct Surroundings {
     pub mounts: Vec<Arc<Mount>>,
     /// What answers its HTTP requests.
     pub endpoints: Vec<Arc<dyn Endpoint>>,
+    /// The servers, outside of this process, that it may connect to.
+    pub servers: Vec<SocketAddr>,
     /// The time that it shares with others.
     pub clock: Clock,
     /// Where its random numbers, and the order in which its folders are listed, come from.
@@ -138,6 +170,8 @@ pub struct Running {
     used: Arc<Mutex<u64>>,
     /// Absent if nothing is ever spawned.
     tasks: Option<Arc<Runtime>>,
+    /// Dropped after the guest: nobody goes on before its servers have noticed that it is gone.
+    servers: Ending,
 }
 
 impl Stepper {
@@ -148,32 +182,51 @@ impl Stepper {
         limits: &Limits,
         compiled: Option<&Path>,
     ) -> Result<Self, ComponentError> {
-        let failed = |error: wasmtime::Error| ComponentError::Engine { problem: format!("{error:#}") };
         let mut config = Config::new();
         let stack = usize::try_from(limits.stack.0).unwrap_or(usize::MAX / 4);
         config.consume_fuel(true);
         config.max_wasm_stack(stack);
         config.async_stack_size(stack.saturating_add(1 << 20));
-        let engine = Engine::new(&config).map_err(failed)?;
+        let on_demand = config.clone();
+        config.allocation_strategy(reused(limits));
+        // A component that does not fit gets new memory for each call, which is slower.
+        Self::on(&config, identity, bytes, limits, compiled)
+            .or_else(|_| Self::on(&on_demand, identity, bytes, limits, compiled))
+    }
+
+    fn on(
+        config: &Config,
+        identity: &Identity,
+        bytes: &[u8],
+        limits: &Limits,
+        compiled: Option<&Path>,
+    ) -> Result<Self, ComponentError> {
+        let failed = |error: wasmtime::Error| ComponentError::Engine { problem: format!("{error:#}") };
+        let engine = Engine::new(config).map_err(failed)?;
         let mut linker = linker(&engine).map_err(failed)?;
         // What decides over order, time and files is put in place of what asks the system.
         linker.allow_shadowing(true);
         clock::add_to_linker(&mut linker).map_err(failed)?;
         filesystem::add_to_linker(&mut linker).map_err(failed)?;
+        sockets::add_to_linker(&mut linker).map_err(failed)?;
 
         let (component, _) = component(&engine, compiled, bytes, &identity.digest)?;
         let pre = linker.instantiate_pre(&component).map_err(unloadable)?;
         let linked = Linked::new(pre, identity.exports_capabilities).map_err(unloadable)?;
-        let tasks = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(|error| ComponentError::Engine { problem: error.to_string() })?;
+        let runtime = |builder: &mut tokio::runtime::Builder| {
+            let built = builder.build().map(Arc::new);
+            built.map_err(|error| ComponentError::Engine { problem: error.to_string() })
+        };
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let (tasks, connected) = (runtime(&mut builder)?, runtime(builder.enable_all())?);
         Ok(Self {
             engine,
             identity: Arc::new(identity.clone()),
             linked: Arc::new(linked),
             limits: limits.clone(),
             network: Network::default(),
-            tasks: Arc::new(tasks),
+            tasks,
+            connected,
         })
     }
 
@@ -240,13 +293,19 @@ impl Stepper {
     fn start(&self, name: &'static str, around: Surroundings, work: Work, run: Run) -> Running {
         let denials = Denials::default();
         let gate = Gate::default();
-        let asks = !around.endpoints.is_empty();
+        let servers = Servers::new(&around.servers);
+        let tasks = match (around.servers.is_empty(), around.endpoints.is_empty()) {
+            (false, _) => Some(self.connected.clone()),
+            (true, false) => Some(self.tasks.clone()),
+            (true, true) => None,
+        };
         let stepping = Stepping {
             clock: GuestClock::new(around.clock),
             gate: gate.clone(),
             mounts: around.mounts,
             denials: denials.clone(),
             endpoints: around.endpoints,
+            servers: servers.clone(),
             seed: around.seed,
         };
         let setting = Setting {
@@ -281,8 +340,7 @@ impl Stepper {
             }
             conclude(&identity, name, answer, store.data_mut(), &denials, last.last())
         });
-        let tasks = asks.then(|| self.tasks.clone());
-        Running { future, gate, used, tasks }
+        Running { future, gate, used, tasks, servers: Ending(servers) }
     }
 }
 
@@ -316,7 +374,10 @@ impl Running {
         };
         let (performed, ready, sleeping) = self.gate.look();
         let next = match polled {
-            Poll::Ready(answer) => Next::Over(answer),
+            Poll::Ready(answer) => {
+                self.servers.0.close();
+                Next::Over(answer)
+            }
             Poll::Pending if ready => Next::Ready,
             Poll::Pending => sleeping.map_or(Next::Stuck, Next::Sleeping),
         };
@@ -327,6 +388,7 @@ impl Running {
     async fn poll_with_tasks(&mut self) -> Poll<Result<Answered, CallError>> {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
+        let began = Instant::now();
         let mut idle = 0;
         loop {
             let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
@@ -334,11 +396,26 @@ impl Running {
                 return polled;
             }
             tokio::task::yield_now().await;
-            idle = if woken.0.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
+            idle = if woken.is_set.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
             if idle > IDLE {
-                return polled;
+                let left = connection::PATIENCE.saturating_sub(began.elapsed());
+                if !self.gate.is_listening()
+                    || tokio::time::timeout(left, woken.again.notified()).await.is_err()
+                {
+                    return polled;
+                }
+                idle = 0;
             }
         }
+    }
+}
+
+/// Closes connections in the end.
+struct Ending(Servers);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -347,10 +424,14 @@ const IDLE: u32 = 16;
 
 /// Whether somebody asked for the guest to be polled.
 #[derive(Default)]
-struct Woken(AtomicBool);
+struct Woken {
+    is_set: AtomicBool,
+    again: Notify,
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_set.store(true, Ordering::Relaxed);
+        self.again.notify_one();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::async_trait;
@@ -50,6 +51,20 @@ impl GuestClock {
         let looks = self.looks.fetch_add(1, Ordering::Relaxed);
         let impatient = looks.saturating_sub(IMPATIENT);
         self.shared.now().saturating_add(looks * TICK).saturating_add(impatient * 1_000_000)
+    }
+
+    /// Waits until so many nanoseconds have passed, for something that the guest spawned.
+    pub(super) async fn pass(&self, gate: &Gate, time: u64) {
+        let moment = self.quiet().saturating_add(time);
+        std::future::poll_fn(|context| {
+            if self.quiet() >= moment {
+                return Poll::Ready(());
+            }
+            gate.sleeps_until(moment);
+            gate.wakes(context.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The virtual time, without looking at the clock.
@@ -140,10 +155,10 @@ impl Pollable for Deadline {
     async fn ready(&mut self) {
         std::future::poll_fn(|_| {
             if self.clock.quiet() >= self.at {
-                return std::task::Poll::Ready(());
+                return Poll::Ready(());
             }
             self.gate.sleeps_until(self.at);
-            std::task::Poll::Pending
+            Poll::Pending
         })
         .await;
     }

@@ -48,24 +48,24 @@ pub struct Mount {
 }
 
 /// An open file or folder.
-#[derive(Clone)]
 pub(super) struct Handle {
     mount: Arc<Mount>,
     node: NodeId,
-    path: String,
+    path: Arc<str>,
     folder: bool,
     read: bool,
     write: bool,
 }
 
 impl Handle {
-    fn named(&self, below: &str) -> String {
-        let mut path = self.path.clone();
-        if !below.is_empty() {
-            path.push('/');
-            path.push_str(below);
-        }
-        path
+    fn named(&self, below: &str) -> Arc<str> {
+        if below.is_empty() { self.path.clone() } else { [&*self.path, "/", below].concat().into() }
+    }
+
+    /// The name of what a path led to; nearly always the one that was asked for.
+    fn reached(&self, walked: &Walked, asked: &Arc<str>) -> Arc<str> {
+        let below = asked.strip_prefix(&*self.path).and_then(|rest| rest.strip_prefix('/'));
+        if below == Some(&walked.path) { asked.clone() } else { self.named(&walked.path) }
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -85,8 +85,8 @@ pub(super) struct Work {
 struct Intent<'a> {
     call: &'static str,
     handle: &'a Handle,
-    path: String,
-    other: Option<String>,
+    path: Arc<str>,
+    other: Option<Arc<str>>,
     detail: String,
     /// Operations on `/state` that change nothing are of no interest to anybody.
     changes: bool,
@@ -134,17 +134,13 @@ struct Effect<R> {
 }
 
 impl<R> Effect<R> {
-    fn reading(value: R, gave: impl Into<String>, path: &str, reach: Reach) -> Self {
-        Self {
-            value,
-            gave: gave.into(),
-            touches: vec![Touch { path: path.to_owned(), reach, writes: false }],
-        }
+    fn reading(value: R, gave: impl Into<String>, path: &Arc<str>, reach: Reach) -> Self {
+        Self { value, gave: gave.into(), touches: vec![Touch { path: path.clone(), reach, writes: false }] }
     }
 
-    fn writing(value: R, paths: &[(&str, Reach)]) -> Self {
+    fn writing(value: R, paths: &[(&Arc<str>, Reach)]) -> Self {
         let touch =
-            |(path, reach): &(&str, Reach)| Touch { path: (*path).to_owned(), reach: *reach, writes: true };
+            |(path, reach): &(&Arc<str>, Reach)| Touch { path: (*path).clone(), reach: *reach, writes: true };
         Self { value, gave: String::new(), touches: paths.iter().map(touch).collect() }
     }
 }
@@ -163,29 +159,29 @@ impl Work {
             return result.map(|effect| effect.value);
         };
         let operation = Operation {
-            call: intent.call.to_owned(),
+            call: intent.call.into(),
             area,
             path: intent.path.clone(),
             other: intent.other.clone(),
             detail: intent.detail,
             touches: Vec::new(),
             performed: Performed::Not,
-            faults: intent.faults.to_vec(),
+            faults: intent.faults.into(),
             tearable: intent.tearable,
         };
         let (directive, mut operation) = self.gate.pass(operation).await;
-        let result = match directive {
+        let mut result = match directive {
             Directive::Proceed => run(false),
             Directive::Tear => run(true).and(Err(Fault::Io)),
             Directive::Fail(Injected::File(fault)) => Err(fault),
             Directive::Fail(_) => Err(Fault::Io),
         };
         self.note(intent.call, &intent.path, result.as_ref().err());
-        let touch = |path: &String| Touch { path: path.clone(), reach: Reach::Itself, writes: false };
-        match &result {
+        let touch = |path: &Arc<str>| Touch { path: path.clone(), reach: Reach::Itself, writes: false };
+        match &mut result {
             Ok(effect) => {
-                operation.touches.clone_from(&effect.touches);
-                operation.performed = Performed::Done(effect.gave.clone());
+                operation.touches = std::mem::take(&mut effect.touches);
+                operation.performed = Performed::Done(std::mem::take(&mut effect.gave));
             }
             Err(fault) => {
                 operation.touches =
@@ -296,13 +292,13 @@ impl Files<'_> {
     }
 
     /// The open file behind a guest's descriptor. The bindings' own type for it names numbers in the same table.
-    fn handle(&self, fd: &Fd) -> FsResult<Handle> {
-        let own: Resource<Handle> = Resource::new_borrow(fd.rep());
+    fn handle(&self, fd: &Fd) -> FsResult<Arc<Handle>> {
+        let own: Resource<Arc<Handle>> = Resource::new_borrow(fd.rep());
         Ok(self.table.get(&own)?.clone())
     }
 
     fn open(&mut self, handle: Handle) -> FsResult<Fd> {
-        Ok(Resource::new_own(self.table.push(handle)?.rep()))
+        Ok(Resource::new_own(self.table.push(Arc::new(handle))?.rep()))
     }
 
     fn writable_folder(handle: &Handle) -> Result<(), Fault> {
@@ -323,12 +319,12 @@ impl preopens::Host for Files<'_> {
             let handle = Handle {
                 mount: mount.clone(),
                 node: mount.root,
-                path: mount.guest.clone(),
+                path: mount.guest.as_str().into(),
                 folder: true,
                 read: true,
                 write: false,
             };
-            folders.push((Resource::new_own(self.table.push(handle)?.rep()), mount.guest.clone()));
+            folders.push((self.open(handle)?, mount.guest.clone()));
         }
         Ok(folders)
     }
@@ -478,6 +474,7 @@ impl types::HostDescriptor for Files<'_> {
         let handle = self.handle(&fd)?;
         let now = self.clock.quiet();
         let intent = Intent::new("create-folder", &handle, &path).changing();
+        let asked = intent.path.clone();
         let made = self.work().act(intent, |_| {
             let mut tree = handle.tree();
             let walked = walk(&tree, &handle, &path, false)?;
@@ -486,7 +483,7 @@ impl types::HostDescriptor for Files<'_> {
             }
             Self::writable_folder(&handle)?;
             tree.create_folder(walked.parent, &walked.name, now)?;
-            Ok(Effect::writing((), &[(&handle.named(&walked.path), Reach::Below)]))
+            Ok(Effect::writing((), &[(&handle.reached(&walked, &asked), Reach::Below)]))
         });
         made.await.map_err(fs_error)
     }
@@ -507,12 +504,14 @@ impl types::HostDescriptor for Files<'_> {
         path: String,
     ) -> FsResult<types::DescriptorStat> {
         let handle = self.handle(&fd)?;
-        let found = self.work().act(Intent::new("stat", &handle, &path), |_| {
+        let intent = Intent::new("stat", &handle, &path);
+        let asked = intent.path.clone();
+        let found = self.work().act(intent, |_| {
             let tree = handle.tree();
             let walked = walk(&tree, &handle, &path, follows(flags))?;
             let info = tree.info(existing(&walked)?)?;
             let gave = format!("{} bytes", info.size);
-            Ok(Effect::reading(info, gave, &handle.named(&walked.path), Reach::Itself))
+            Ok(Effect::reading(info, gave, &handle.reached(&walked, &asked), Reach::Itself))
         });
         found.await.map(stat).map_err(fs_error)
     }
@@ -528,6 +527,7 @@ impl types::HostDescriptor for Files<'_> {
         let handle = self.handle(&fd)?;
         let modified = self.new_time(modified);
         let intent = Intent::new("set-times", &handle, &path).changing();
+        let asked = intent.path.clone();
         let set = self.work().act(intent, |_| {
             let mut tree = handle.tree();
             let walked = walk(&tree, &handle, &path, follows(flags))?;
@@ -535,7 +535,7 @@ impl types::HostDescriptor for Files<'_> {
             if let Some(modified) = modified {
                 tree.set_modified(existing(&walked)?, modified)?;
             }
-            Ok(Effect::writing((), &[(&handle.named(&walked.path), Reach::Itself)]))
+            Ok(Effect::writing((), &[(&handle.reached(&walked, &asked), Reach::Itself)]))
         });
         set.await.map_err(fs_error)
     }
@@ -592,6 +592,7 @@ impl types::HostDescriptor for Files<'_> {
         if create || truncate {
             intent = intent.changing();
         }
+        let asked = intent.path.clone();
         let opened = self.work().act(intent, |_| {
             let mut tree = handle.tree();
             let follow = follows(path_flags) && !(create && exclusive);
@@ -599,7 +600,7 @@ impl types::HostDescriptor for Files<'_> {
             if (create || truncate || write) && !handle.mount.writable {
                 return Err(Fault::NotPermitted);
             }
-            let name = handle.named(&walked.path);
+            let name = handle.reached(&walked, &asked);
             let (node, writes) = match walked.node {
                 Some(_) if create && exclusive => return Err(Fault::Exist),
                 Some(node) => (node, false),
@@ -634,11 +635,13 @@ impl types::HostDescriptor for Files<'_> {
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
         let handle = self.handle(&fd)?;
-        let read = self.work().act(Intent::new("read-link", &handle, &path), |_| {
+        let intent = Intent::new("read-link", &handle, &path);
+        let asked = intent.path.clone();
+        let read = self.work().act(intent, |_| {
             let tree = handle.tree();
             let walked = walk(&tree, &handle, &path, false)?;
             let target = tree.read_link(existing(&walked)?)?;
-            Ok(Effect::reading(target.clone(), target, &handle.named(&walked.path), Reach::Itself))
+            Ok(Effect::reading(target.clone(), target, &handle.reached(&walked, &asked), Reach::Itself))
         });
         read.await.map_err(fs_error)
     }
@@ -646,11 +649,12 @@ impl types::HostDescriptor for Files<'_> {
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let handle = self.handle(&fd)?;
         let intent = Intent::new("remove-folder", &handle, &path).changing();
+        let asked = intent.path.clone();
         let removed = self.work().act(intent, |_| {
             let mut tree = handle.tree();
             let walked = walk(&tree, &handle, &path, false)?;
             Self::writable_folder(&handle)?;
-            let name = handle.named(&walked.path);
+            let name = handle.reached(&walked, &asked);
             tree.remove_folder(walked.parent, &walked.name)?;
             Ok(Effect::writing((), &[(&name, Reach::Below)]))
         });
@@ -681,6 +685,7 @@ impl types::HostDescriptor for Files<'_> {
         let handle = self.handle(&fd)?;
         let now = self.clock.quiet();
         let intent = Intent::new("symlink", &handle, &path).changing().detail(format!("to {target}"));
+        let asked = intent.path.clone();
         let made = self.work().act(intent, |_| {
             Self::writable_folder(&handle)?;
             if target.starts_with('/') {
@@ -689,7 +694,7 @@ impl types::HostDescriptor for Files<'_> {
             let mut tree = handle.tree();
             let walked = walk(&tree, &handle, &path, false)?;
             tree.create_link(walked.parent, &walked.name, &target, now)?;
-            Ok(Effect::writing((), &[(&handle.named(&walked.path), Reach::Itself)]))
+            Ok(Effect::writing((), &[(&handle.reached(&walked, &asked), Reach::Itself)]))
         });
         made.await.map_err(fs_error)
     }
@@ -697,11 +702,12 @@ impl types::HostDescriptor for Files<'_> {
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let handle = self.handle(&fd)?;
         let intent = Intent::new("unlink", &handle, &path).changing();
+        let asked = intent.path.clone();
         let removed = self.work().act(intent, |_| {
             let mut tree = handle.tree();
             let walked = walk(&tree, &handle, &path, false)?;
             Self::writable_folder(&handle)?;
-            let name = handle.named(&walked.path);
+            let name = handle.reached(&walked, &asked);
             tree.unlink(walked.parent, &walked.name)?;
             Ok(Effect::writing((), &[(&name, Reach::Itself)]))
         });
@@ -726,7 +732,7 @@ impl types::HostDescriptor for Files<'_> {
     }
 
     async fn is_same_object(&mut self, one: Fd, other: Fd) -> wasmtime::Result<bool> {
-        let (one, other): (Resource<Handle>, Resource<Handle>) =
+        let (one, other): (Resource<Arc<Handle>>, Resource<Arc<Handle>>) =
             (Resource::new_borrow(one.rep()), Resource::new_borrow(other.rep()));
         let (one, other) = (self.table.get(&one)?, self.table.get(&other)?);
         Ok(one.node == other.node && Arc::ptr_eq(&one.mount.tree.0, &other.mount.tree.0))
@@ -744,16 +750,18 @@ impl types::HostDescriptor for Files<'_> {
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
         let handle = self.handle(&fd)?;
-        let found = self.work().act(Intent::new("stat", &handle, &path), |_| {
+        let intent = Intent::new("stat", &handle, &path);
+        let asked = intent.path.clone();
+        let found = self.work().act(intent, |_| {
             let walked = walk(&handle.tree(), &handle, &path, follows(flags))?;
-            Ok(Effect::reading(existing(&walked)?, "", &handle.named(&walked.path), Reach::Itself))
+            Ok(Effect::reading(existing(&walked)?, "", &handle.reached(&walked, &asked), Reach::Itself))
         });
         let node = found.await.map_err(fs_error)?;
         Ok(types::MetadataHashValue { lower: u64::from(node), upper: 0 })
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        let own: Resource<Handle> = Resource::new_own(fd.rep());
+        let own: Resource<Arc<Handle>> = Resource::new_own(fd.rep());
         self.table.delete(own)?;
         Ok(())
     }

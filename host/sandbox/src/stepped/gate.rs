@@ -1,5 +1,6 @@
 //! Where a guest is stopped: before each operation on what others can see.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,10 +33,10 @@ pub enum Reach {
 }
 
 /// A part of the remote that an operation read or wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Touch {
     /// Its path.
-    pub path: String,
+    pub path: Arc<str>,
     /// How far it reaches.
     pub reach: Reach,
     /// Whether it was written.
@@ -50,7 +51,7 @@ impl Touch {
 
     fn covers(&self, path: &str) -> bool {
         if self.reach == Reach::Prefix {
-            return path.starts_with(&self.path);
+            return path.starts_with(&*self.path);
         }
         let Some(rest) = path.strip_prefix(self.path.trim_end_matches('/')) else { return false };
         match self.reach {
@@ -65,8 +66,7 @@ impl Touch {
 }
 
 /// What came of an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Performed {
     /// It is still to come.
     Not,
@@ -76,17 +76,17 @@ pub enum Performed {
     Failed(String),
 }
 
-/// An operation of a guest, as the host sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// An operation of a guest, as the host sees it. A check makes millions of them, so they share what they can.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Operation {
     /// What it does, such as `open`, `write`, `rename`, `PUT`.
-    pub call: String,
+    pub call: Cow<'static, str>,
     /// What it works on.
     pub area: Area,
     /// Its path.
-    pub path: String,
+    pub path: Arc<str>,
     /// Its second path: where a rename or a link goes.
-    pub other: Option<String>,
+    pub other: Option<Arc<str>>,
     /// More about it, such as `create, exclusive` or `37 bytes`.
     pub detail: String,
     /// What it read and wrote; known once it was carried out.
@@ -94,7 +94,7 @@ pub struct Operation {
     /// What came of it.
     pub performed: Performed,
     /// How an error of it can be named, for those that can be made to fail.
-    pub faults: Vec<Injected>,
+    pub faults: Cow<'static, [Injected]>,
     /// Whether it hands over bytes that can arrive in part.
     pub tearable: bool,
 }
@@ -131,6 +131,8 @@ pub enum Injected {
     Truncated,
     /// No answer ever comes.
     Hang,
+    /// A connection is refused.
+    Refused,
 }
 
 /// What to do with the operation that a guest waits to do.
@@ -153,8 +155,10 @@ struct State {
     wakers: Vec<Waker>,
     performed: Option<Operation>,
     sleeping: Option<u64>,
+    /// How many servers outside of this process are waited for.
+    listening: usize,
     tickets: u64,
-    last: Option<(String, String)>,
+    last: Option<(Cow<'static, str>, Arc<str>)>,
 }
 
 impl State {
@@ -187,6 +191,16 @@ impl Gate {
         let mut state = self.state();
         let earliest = state.sleeping.map_or(moment, |other| other.min(moment));
         state.sleeping = Some(earliest);
+    }
+
+    /// Says that a server outside of this process is waited for, until what it returns is dropped.
+    pub(super) fn listen(&self) -> Listening {
+        self.state().listening += 1;
+        Listening(self.clone())
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.state().listening > 0
     }
 
     /// The operation that was granted last, such as `open /remote/data/x`.
@@ -231,6 +245,16 @@ impl Gate {
 
     pub(super) fn waiting<R>(&self, read: impl FnOnce(Option<&Operation>) -> R) -> R {
         read(self.state().waiting.as_ref().map(|(_, operation)| operation))
+    }
+}
+
+/// Somebody waits for a server.
+pub(super) struct Listening(Gate);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.listening = state.listening.saturating_sub(1);
     }
 }
 
@@ -286,7 +310,7 @@ mod tests {
     use super::*;
 
     fn touch(path: &str, reach: Reach, writes: bool) -> Touch {
-        Touch { path: path.to_owned(), reach, writes }
+        Touch { path: path.into(), reach, writes }
     }
 
     #[test]

@@ -91,14 +91,14 @@ async fn exchange(
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     let operation = Operation {
-        call: request.method().to_string(),
+        call: request.method().to_string().into(),
         area: Area::Remote,
-        path: format!("{host}{path}"),
+        path: format!("{host}{path}").into(),
         other: None,
         detail: condition(&request),
         touches: Vec::new(),
         performed: Performed::Not,
-        faults,
+        faults: faults.into(),
         tearable: false,
     };
     let (directive, mut operation) = gate.pass(operation).await;
@@ -130,16 +130,7 @@ async fn exchange(
             Ok(response)
         }
         (Some(Injected::Hang), _) => {
-            let moment = clock.quiet().saturating_add(PATIENCE);
-            std::future::poll_fn(|context| {
-                if clock.quiet() >= moment {
-                    return Poll::Ready(());
-                }
-                gate.sleeps_until(moment);
-                gate.wakes(context.waker());
-                Poll::Pending
-            })
-            .await;
+            clock.pass(gate, PATIENCE).await;
             Err(Error::HttpResponseTimeout)
         }
         _ => Err(Error::ConnectionTerminated),
@@ -156,7 +147,7 @@ fn condition(request: &http::Request<Bytes>) -> String {
     headers.collect::<Vec<_>>().join(", ")
 }
 
-fn named(injected: Injected) -> String {
+pub(super) fn named(injected: Injected) -> String {
     match injected {
         Injected::File(fault) => fault.name().to_owned(),
         Injected::Status(status) => status.to_string(),
@@ -165,6 +156,7 @@ fn named(injected: Injected) -> String {
         Injected::Garbage => "answered with garbage".to_owned(),
         Injected::Truncated => "answered by half".to_owned(),
         Injected::Hang => "never answered".to_owned(),
+        Injected::Refused => "connection refused".to_owned(),
     }
 }
 

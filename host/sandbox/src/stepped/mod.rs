@@ -5,14 +5,19 @@
 //! kill the guest at that instant. Files are those of a [`Tree`], time is a [`Clock`]'s, random numbers come from a seed, and a bound
 //! on instructions ends what computes for ever: the same steps give the same effects, always.
 //!
+//! The one exception is a real server, reached over TCP: what is sent to it is an operation, and its answers are waited for.
+//!
 //! The runtime offers a hook for each crossing from guest to host, but it names nothing and comes too late to change
 //! anything. Here the interfaces that have effects are implemented anew, so each knows what it is about to do.
 
 mod call;
 mod clock;
+mod connection;
+mod exchange;
 mod filesystem;
 mod gate;
 mod http;
+mod sockets;
 mod streams;
 mod tree;
 
@@ -26,3 +31,4 @@ pub use tree::{Fault, Loss, NodeId, NodeInfo, NodeKind, ROOT, Tree, Walked};
 pub(crate) use call::Stepping;
 pub(crate) use clock::Clocks;
 pub(crate) use filesystem::Files;
+pub(crate) use sockets::Sockets;

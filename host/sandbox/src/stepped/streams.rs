@@ -1,5 +1,7 @@
 //! Reading and writing files of a [`Mount`] through streams. The operation happens when the guest waits for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
@@ -11,7 +13,7 @@ use super::tree::Fault;
 pub(super) const CHUNK: usize = 64 * 1024;
 
 pub(super) struct Reader {
-    pub(super) handle: Handle,
+    pub(super) handle: Arc<Handle>,
     pub(super) work: Work,
     pub(super) offset: u64,
     pub(super) buffer: Option<Result<Bytes, Fault>>,
@@ -61,7 +63,7 @@ impl InputStream for Reader {
 }
 
 pub(super) struct Writer {
-    pub(super) handle: Handle,
+    pub(super) handle: Arc<Handle>,
     pub(super) work: Work,
     /// Absent if it writes to the end, wherever that is by then.
     pub(super) offset: Option<u64>,

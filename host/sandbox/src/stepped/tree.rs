@@ -236,12 +236,12 @@ impl Tree {
         if path.is_empty() {
             return Err(Fault::NoEntry);
         }
-        let mut ahead: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
-        let mut stack: Vec<(NodeId, String)> = Vec::new();
+        let mut ahead: Vec<&str> = path.rsplit('/').collect();
+        let mut stack: Vec<(NodeId, &str)> = Vec::new();
         let mut links = 0;
         let mut here = base;
         while let Some(segment) = ahead.pop() {
-            match segment.as_str() {
+            match segment {
                 "" | "." => {
                     self.folder(here)?;
                 }
@@ -264,7 +264,7 @@ impl Tree {
                         if target.starts_with('/') {
                             return Err(Fault::NotPermitted);
                         }
-                        ahead.extend(target.rsplit('/').map(str::to_owned));
+                        ahead.extend(target.rsplit('/'));
                         continue;
                     }
                     match node {
@@ -273,16 +273,16 @@ impl Tree {
                             here = node;
                         }
                         None if last => {
-                            let path = joined(stack.iter().map(|(_, name)| name.as_str()).chain([name]));
-                            return Ok(Walked { parent: here, name: segment, node: None, path });
+                            let path = joined(stack.iter().map(|(_, name)| *name).chain([name]));
+                            return Ok(Walked { parent: here, name: name.to_owned(), node: None, path });
                         }
                         None => return Err(Fault::NoEntry),
                     }
                 }
             }
         }
-        let path = joined(stack.iter().map(|(_, name)| name.as_str()));
-        let name = stack.pop().map(|(_, name)| name).unwrap_or_default();
+        let path = joined(stack.iter().map(|(_, name)| *name));
+        let name = stack.pop().map(|(_, name)| name).unwrap_or_default().to_owned();
         let parent = stack.last().map_or(base, |(node, _)| *node);
         Ok(Walked { parent, name, node: Some(here), path })
     }
@@ -550,7 +550,7 @@ impl Tree {
 }
 
 fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut path = String::new();
+    let mut path = String::with_capacity(64);
     for name in names {
         if !path.is_empty() {
             path.push('/');
