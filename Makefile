@@ -16,6 +16,7 @@ demo: ## Take an inventory of this machine in two repositories that share one re
 
 .PHONY: test
 test: ## Run every test, with real components, processes, locks and servers
+	@bash tests/packages.sh || { echo "what needs etcd, PostgreSQL, other clocks or valgrind is skipped" >&2; test -z "$$CI"; }
 	@bash tests/servers/venv.sh || { echo "no servers in target/servers: what needs them is skipped" >&2; test -z "$$CI"; }
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace $(GUEST_TESTS)
@@ -40,6 +41,18 @@ install: ## Install the lockkeeper command, optimised, into cargo's bin folder
 bench: ## Measure against peers, in at most 20 minutes; a table, JSON and plots in target/bench (SCENES="size start" for some)
 	$(CARGO) build --quiet --locked --release -p lockkeeper -p lockkeeper-bench
 	target/release/bench $(SCENES)
+
+.PHONY: locks-hosts
+locks-hosts: ## Cut the holder of a lock off from each lock store, 30 times, on hosts of their own
+	LOCKKEEPER_ROUNDS=30 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts cut_off -- --nocapture --test-threads=3
+
+.PHONY: locks-history
+locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10 minutes for each lock store
+	LOCKKEEPER_HISTORY_SECONDS=600 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts history -- --nocapture --test-threads=3
+
+.PHONY: bench-locks
+bench-locks: ## Measure what a free lock costs in each store, beside the store's own plainest write
+	$(CARGO) test --quiet --locked -p lockkeeper-locks --test all_stores cost::measured -- --ignored --nocapture
 
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied

@@ -284,6 +284,7 @@ fn the_documented_exit_codes_are_those_of_the_command() {
         exit::TRAPPED,
         exit::SYSTEM,
         exit::LIMIT,
+        exit::LOCK_LOST,
         exit::DAMAGED,
         exit::LOCK_TIMEOUT,
         exit::NOT_CONFORMANT,

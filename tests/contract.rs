@@ -151,7 +151,7 @@ fn a_sync_without_the_promise_waits_for_the_sync_lock_and_one_with_it_does_not()
     for (guest, waits) in [("shared-index", true), ("filesystem", false)] {
         let world = world!();
         let repository = world.repository("a", guest);
-        let folder = PathBuf::from(repository.json(&["locks", "list"])["folder"].as_str().unwrap());
+        let folder = PathBuf::from(repository.json(&["locks", "list"])["place"].as_str().unwrap());
         std::fs::create_dir_all(folder.join("sync/.holders")).unwrap();
         let held = std::fs::File::create(folder.join("sync/.lock")).unwrap();
         held.lock().unwrap();

@@ -646,7 +646,7 @@ fn repositories_share_locks_if_they_share_their_remote_or_their_lock_folder() {
     let another = world.repository("another", "filesystem");
     remote(&world, &another, "another-remote");
     let own = world.configured("own", "filesystem", "", "[locks]\npath = \"locks\"");
-    let folder = |repository: &Repository<'_>| repository.json(&["locks", "list"])["folder"].clone();
+    let folder = |repository: &Repository<'_>| repository.json(&["locks", "list"])["place"].clone();
     // Named like `one` sees it, from a repository with another remote.
     let path = format!("[locks]\npath = {}", folder(&one));
     let named = world.configured("named", "filesystem", "", &path);

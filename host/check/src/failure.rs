@@ -50,7 +50,7 @@ impl Failure {
             CallError::Trapped { cause, .. } => Self::Trapped(cause.clone()),
             CallError::Limit { option, limit, .. } => Self::Limit(format!("{option} ({limit})")),
             CallError::Unaccounted { .. } => Self::Unaccounted(error.to_string()),
-            CallError::Stopped { .. } => Self::Killed,
+            CallError::Stopped { .. } | CallError::Revoked { .. } => Self::Killed,
             CallError::Setup { .. } | CallError::NoIndex { .. } => Self::Setup(error.to_string()),
         }
     }

@@ -18,6 +18,8 @@ pub const TRAPPED: u8 = 70;
 pub const SYSTEM: u8 = 71;
 /// The extension reached one of its limits.
 pub const LIMIT: u8 = 72;
+/// A lock was lost while it was held: what was under way was stopped.
+pub const LOCK_LOST: u8 = 73;
 /// The index and the content of the remote don't match.
 pub const DAMAGED: u8 = 74;
 /// A lock could not be had.
@@ -47,6 +49,7 @@ pub fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Limit => LIMIT,
         ErrorKind::System => SYSTEM,
         ErrorKind::LockTimeout => LOCK_TIMEOUT,
+        ErrorKind::LockLost => LOCK_LOST,
         ErrorKind::NotConformant => NOT_CONFORMANT,
         ErrorKind::Denied => DENIED,
         ErrorKind::DigestChanged => DIGEST_CHANGED,
@@ -58,11 +61,12 @@ pub fn code(kind: ErrorKind) -> u8 {
 pub const TABLE: &str = "\
 Exit codes:
     0  done                                72  the extension reached a limit
-   64  wrong command line                  75  a lock could not be had in time
-   65  conflict: nothing was overwritten   76  not an extension, or it breaks the contract
-   69  the extension reported an error     77  the sandbox denied the extension something
-   70  the extension trapped               78  wrong configuration, or no credentials
-   71  the system refused something        79  the extension's file was changed
-   74  the index and the remote's content don't match
+   64  wrong command line                  73  a lock was lost, and the work was stopped
+   65  conflict: nothing was overwritten   75  a lock could not be had in time
+   69  the extension reported an error     76  not an extension, or it breaks the contract
+   70  the extension trapped               77  the sandbox denied the extension something
+   71  the system refused something        78  wrong configuration, or no credentials
+   74  the index and the remote's content  79  the extension's file was changed
+       don't match
   `run` passes its command's own exit code through; 126 and 127 mean that it could not be
   started, 128 + n that signal n ended it.";

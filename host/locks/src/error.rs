@@ -1,9 +1,10 @@
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::holder::{held_by, quoted, seconds};
-use crate::{Holder, LockKey, Mode};
+use crate::{Holder, LockKey, Loss, Mode};
 
 /// Why a lock could not be taken, read or given back.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum LockError {
         holders: Vec<Holder>,
     },
 
-    /// The lock that was to be released belongs to a live process, which alone can give it back.
+    /// The lock that was to be released belongs to a live process, which alone can give it back: there is no lease.
     #[error("the lock `{}` belongs to a live process: {holder}{}", .holder.key, how_to_end(.holder))]
     StillHeld {
         /// Whose it is.
@@ -56,9 +57,56 @@ pub enum LockError {
         /// What the system said.
         source: io::Error,
     },
+
+    /// A lock that was held, or about to be, is held no longer.
+    #[error("the lock `{key}` was lost while it was held: {loss}")]
+    Lost {
+        /// What was locked.
+        key: LockKey,
+        /// Why.
+        loss: Loss,
+    },
+
+    /// The store can't be reached, or doesn't answer.
+    #[error("the lock store {store} can't be reached")]
+    Unreachable {
+        /// Its kind and place.
+        store: String,
+        /// What went wrong on the way.
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// The store answered that it won't: the credentials, the rights or the configuration are wrong.
+    #[error("the lock store {store} refuses")]
+    Refused {
+        /// Its kind and place.
+        store: String,
+        /// What it said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// The store doesn't do what locks need, so nothing can be promised on it.
+    #[error("the lock store {store} can't be trusted with locks: {problem}")]
+    Untrusted {
+        /// Its kind and place.
+        store: String,
+        /// What it did.
+        problem: String,
+    },
 }
 
 impl LockError {
+    /// The error with all its causes, in one line.
+    pub(crate) fn full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    }
+
     /// Makes the conversion from what the system said while `action` was tried on `path`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }

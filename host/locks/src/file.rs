@@ -19,8 +19,9 @@
 mod lock_file;
 mod record;
 
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::future::ready;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use lock_file::LockFile;
 use record::{Record, Records};
@@ -70,7 +71,7 @@ impl FileLocks {
 
         let gate = LockFile::open(folder.join(".gate"))?;
         while !gate.try_lock(Mode::Exclusive)? {
-            patience.pause(GATE_PAUSE, || records.shown_except(None)).await?;
+            patience.pause(GATE_PAUSE, &|| Box::pin(ready(records.shown_except(None)))).await?;
         }
 
         let lock = LockFile::open(folder.join(".lock"))?;
@@ -79,10 +80,10 @@ impl FileLocks {
             // Without it, one who is stopped while waiting would hold up everybody and be named to nobody.
             let record = match in_line.take() {
                 Some(record) => record,
-                None => records.write(&holder(key, mode, who, true))?,
+                None => records.write(&Holder::new(key, mode, who, true))?,
             };
             let id = in_line.insert(record).id();
-            patience.pause(LOCK_PAUSE, || records.shown_except(Some(id))).await?;
+            patience.pause(LOCK_PAUSE, &|| Box::pin(ready(records.shown_except(Some(id))))).await?;
         }
         let waited = patience.waited();
 
@@ -121,25 +122,9 @@ fn held(
     who: &Identity,
     waited: Duration,
 ) -> Result<Lease, LockError> {
-    let record = records.write(&holder(key, mode, who, false))?;
+    let record = records.write(&Holder::new(key, mode, who, false))?;
     let id = record.id().to_owned();
     Ok(Lease::new(key.clone(), mode, id, waited, Box::new(Held { record, lock })))
-}
-
-fn holder(key: &LockKey, mode: Mode, who: &Identity, waiting: bool) -> Holder {
-    let Identity { user, host, pid, command } = who.clone();
-    Holder {
-        id: record::new_id(),
-        key: key.clone(),
-        mode,
-        waiting,
-        user,
-        host,
-        pid,
-        command,
-        // A clock set to before 1970 can't be written as a date.
-        since: humantime::format_rfc3339_seconds(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string(),
-    }
 }
 
 /// A lock that is held. Dropped in the order of its fields: the record goes first, so none outlives its lock.
@@ -159,6 +144,24 @@ impl Guard for Held {
 }
 
 impl LockStore for FileLocks {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    fn place(&self) -> String {
+        self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone()).display().to_string()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<Duration, LockError>> {
+        Box::pin(async {
+            let begun = Instant::now();
+            let folder = Path::new(&self.dir).ancestors().find(|folder| folder.exists());
+            let folder = folder.unwrap_or(&self.dir);
+            folder.read_dir().map_err(LockError::io("read the folder", folder))?;
+            Ok(begun.elapsed())
+        })
+    }
+
     fn acquire<'a>(
         &'a self,
         key: &'a LockKey,

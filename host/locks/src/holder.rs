@@ -1,5 +1,5 @@
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::{LockKey, Mode};
 
@@ -40,6 +40,24 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// A new hold with an id that nobody has, by this machine's calendar.
+    pub(crate) fn new(key: &LockKey, mode: Mode, who: &Identity, waiting: bool) -> Self {
+        let Identity { user, host, pid, command } = who.clone();
+        // A clock set to before 1970 can't be written as a date.
+        let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
+        Self {
+            id: format!("{:012x}", fastrand::u64(..) >> 16),
+            key: key.clone(),
+            mode,
+            waiting,
+            user,
+            host,
+            pid,
+            command,
+            since: humantime::format_rfc3339_seconds(now).to_string(),
+        }
+    }
+
     /// A holder that is alive, but whose record couldn't be read. Exclusive, for that is the worst it can be.
     pub(crate) fn unknown(key: &LockKey, id: &str) -> Self {
         Self {

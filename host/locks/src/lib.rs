@@ -26,15 +26,27 @@
 //! # }
 //! ```
 
+mod bucket;
+mod clock;
 mod error;
+mod etcd;
 mod file;
 mod holder;
+mod keeper;
 mod key;
 mod patience;
+mod postgres;
+mod proof;
 mod store;
+mod tls;
 
+pub use bucket::{BucketLocks, BucketOptions};
 pub use error::LockError;
+pub use etcd::{EtcdLocks, EtcdOptions};
 pub use file::FileLocks;
 pub use holder::{Holder, Identity, Waiting};
 pub use key::{KeyError, LockKey};
+pub use postgres::{PostgresLocks, PostgresOptions};
+pub use proof::{Loss, Proof};
 pub use store::{BoxFuture, Guard, Lease, LockStore, Mode, OnWait, Released};
+pub use tls::{Login, Tls};

@@ -2,7 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use crate::{Holder, Identity, LockError, LockKey, Waiting};
+use crate::{Holder, Identity, LockError, LockKey, Proof, Waiting};
 
 /// A future on the heap, so that a store can be chosen while running.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -31,6 +31,23 @@ impl fmt::Display for Mode {
 
 /// A place that keeps locks.
 pub trait LockStore: Send + Sync {
+    /// What it is, as `lockkeeper.toml` calls it.
+    fn kind(&self) -> &'static str;
+
+    /// Where it is, for people to read. Holds no secret.
+    fn place(&self) -> String;
+
+    /// Asks the store for a sign of life, and says how long that took.
+    fn ping(&self) -> BoxFuture<'_, Result<Duration, LockError>>;
+
+    /// The number that fences a write, from those of the locks that it is made under: in the order they were taken, the
+    /// widest first, each within the one before, the last one exclusive. It is higher than that of each earlier write that they exclude.
+    ///
+    /// By default, numbers grow over all keys, and the last one is it.
+    fn fence(&self, numbers: &[u64]) -> Option<u64> {
+        numbers.last().copied()
+    }
+
     /// Takes the lock, waiting up to `wait` (with zero it tries once), and fails with [`LockError::TimedOut`] after.
     ///
     /// Neither mode is starved by a stream of the other. Dropping the future leaves nothing behind. Locks aren't
@@ -58,7 +75,10 @@ pub trait LockStore: Send + Sync {
     /// Lists who holds which lock now, and who stands first in line, by key. Never takes a lock.
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>>;
 
-    /// Clears away one hold of a lock whose holder is gone, if `id` still names it. Never takes the lock.
+    /// Ends one hold of a lock, or one wait for it, if `id` still names it. Never takes the lock.
+    ///
+    /// Where locks have leases, a live holder loses its lock: it is told with its next renewal and stops, and nobody gets the
+    /// lock before that, or before the lease has run out. Where they have none, a live holder can't be ended from here.
     fn release<'a>(&'a self, key: &'a LockKey, id: &'a str) -> BoxFuture<'a, Result<Released, LockError>>;
 }
 
@@ -67,6 +87,13 @@ pub trait LockStore: Send + Sync {
 pub enum Released {
     /// The record of a process that is gone; its lock was free already.
     Stale,
+    /// A live hold, which ends as soon as its holder notices, and in any case after this long.
+    Ending {
+        /// The length of its lease.
+        within: Duration,
+    },
+    /// A live process that waited for the lock; it has lost its place in line.
+    Waiting,
 }
 
 /// What a store keeps alive while a lock is held. Dropping it gives the lock back.
@@ -83,13 +110,21 @@ pub struct Lease {
     id: String,
     waited: Duration,
     held_since: Instant,
+    fence: Option<u64>,
+    proof: Proof,
     guard: Box<dyn Guard>,
 }
 
 impl Lease {
-    /// Wraps what a store keeps alive, at the moment the lock was taken.
+    /// Wraps what a store keeps alive, at the moment the lock was taken. It has no number and can't be lost.
     pub fn new(key: LockKey, mode: Mode, id: String, waited: Duration, guard: Box<dyn Guard>) -> Self {
-        Self { key, mode, id, waited, held_since: Instant::now(), guard }
+        let (held_since, fence, proof) = (Instant::now(), None, Proof::endless());
+        Self { key, mode, id, waited, held_since, fence, proof, guard }
+    }
+
+    /// Adds what a store with leases knows of it.
+    pub(crate) fn leased(self, fence: u64, proof: Proof) -> Self {
+        Self { fence: Some(fence), proof, ..self }
     }
 
     /// What is locked.
@@ -115,6 +150,16 @@ impl Lease {
     /// Since when the lock is held.
     pub fn held_since(&self) -> Instant {
         self.held_since
+    }
+
+    /// The fencing number, if the store has some. See [`LockStore::fence`].
+    pub fn fence(&self) -> Option<u64> {
+        self.fence
+    }
+
+    /// Whether the lock is still held.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// Gives the lock back, and says whether that worked. Either way it's no longer held.

@@ -48,6 +48,21 @@ pub struct Setting {
     pub events: Arc<dyn Events>,
     /// Asks a running call to stop: the guest is told, and dropped if it goes on.
     pub stop: CancellationToken,
+    /// Whether calls may go on, as far as it isn't up to them.
+    pub permit: Arc<dyn Permit>,
+}
+
+/// Says whether a call may go on. Asked before a guest is let run on, and before each of its requests is sent.
+pub trait Permit: Send + Sync {
+    /// Whether it may no longer: the guest is then dropped where it stands, and told nothing.
+    fn is_revoked(&self) -> bool;
+}
+
+/// A permit that stays.
+impl Permit for () {
+    fn is_revoked(&self) -> bool {
+        false
+    }
 }
 
 /// What a push hands to the guest.

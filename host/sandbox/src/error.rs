@@ -186,6 +186,14 @@ pub enum CallError {
         /// `push`, `pull` or `capabilities`.
         call: &'static str,
     },
+    /// The guest was dropped, since its permit was revoked.
+    #[error("`{call}` of extension {} {} was ended before it was done", .extension.name, .extension.version)]
+    Revoked {
+        /// The extension.
+        extension: Box<Identity>,
+        /// `push`, `pull` or `capabilities`.
+        call: &'static str,
+    },
     /// The host couldn't prepare the call.
     #[error("can't prepare `{call}`: {problem}")]
     Setup {
@@ -293,7 +301,11 @@ impl CallError {
                 GuestError::Fenced(_) => {}
             },
             Self::Setup { problem, .. } => hide(problem),
-            Self::Limit { .. } | Self::Unaccounted { .. } | Self::Stopped { .. } | Self::NoIndex { .. } => {}
+            Self::Limit { .. }
+            | Self::Unaccounted { .. }
+            | Self::Stopped { .. }
+            | Self::Revoked { .. }
+            | Self::NoIndex { .. } => {}
         }
         self
     }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_changes::Change;
@@ -6,7 +7,7 @@ use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::call::{PullReport, Pulled, PushReport, Pushed, Setting};
+use crate::call::{Permit, PullReport, Pulled, PushReport, Pushed, Setting};
 use crate::denial::Denials;
 use crate::error::{CallError, GuestError, LimitHit};
 use crate::guest::Guest;
@@ -15,6 +16,9 @@ use crate::index::Indexed;
 use crate::since_v0_1_0::{Answer, Linked, Options};
 use crate::trace::{HostCalls, Watcher};
 use crate::trouble::Trouble;
+
+/// How often a permit is looked at while nothing happens.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a guest that was asked to stop may take to clean up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -141,6 +145,7 @@ impl Extension {
         run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
     ) -> Result<T, CallError> {
         let (stop, limits) = (guest.setting.stop.clone(), guest.setting.limits.clone());
+        let permit = guest.setting.permit.clone();
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_epoch_deadline(1);
@@ -153,6 +158,9 @@ impl Extension {
             tokio::time::sleep(GRACE).await;
         };
         let answer = tokio::select! {
+            // In this order, so that a guest is never let run on without a permit.
+            biased;
+            () = revoked(&*permit) => return Err(CallError::Revoked { extension: self.boxed(), call: name }),
             answer = run(&mut store).with_subscriber(watcher) => answer,
             () = tokio::time::sleep(limits.time) => {
                 let limit = format!("{:?}", limits.time);
@@ -170,6 +178,16 @@ impl Extension {
     fn boxed(&self) -> Box<Identity> {
         Box::new(self.identity.clone())
     }
+}
+
+/// Comes back when a permit is revoked. Asks for it each time that anything happens, and now and then.
+async fn revoked(permit: &dyn Permit) {
+    let mut look = tokio::time::interval(LOOK);
+    std::future::poll_fn(|context| {
+        while look.poll_tick(context).is_ready() {}
+        if permit.is_revoked() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Turns the runtime's answer to a call into the host's.

@@ -164,7 +164,12 @@ impl Guest {
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            requests: Box::new(Requests::new(grants, denials.clone(), setting.network.clone())),
+            requests: Box::new(Requests::new(
+                grants,
+                denials.clone(),
+                setting.network.clone(),
+                setting.permit.clone(),
+            )),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
             table: ResourceTable::new(),
             config: setting.config.iter().cloned().collect(),

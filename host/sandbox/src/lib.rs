@@ -30,7 +30,7 @@ mod trace;
 mod trouble;
 
 pub use auth::Scheme;
-pub use call::{Events, LogLevel, PullReport, Pulled, PushReport, Pushed, Setting};
+pub use call::{Events, LogLevel, Permit, PullReport, Pulled, PushReport, Pushed, Setting};
 pub use denial::Denial;
 pub use engine::{Sandbox, StartTimes};
 pub use error::{CallError, ComponentError, Failure, GuestError};

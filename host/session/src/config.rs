@@ -1,6 +1,7 @@
 //! `lockkeeper.toml`: read once, checked once, with the line and key named in each error.
 
 mod auth;
+mod locks;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +16,8 @@ use serde::Deserialize;
 
 use self::auth::AuthConfig;
 pub use self::auth::SecretConfig;
+pub(crate) use self::locks::StoreProblem;
+pub use self::locks::{LocksConfig, OnLost};
 
 /// What is wrong with a `lockkeeper.toml`.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +45,12 @@ pub enum ConfigError {
         problem: String,
     },
     /// A secret that it names can't be had.
-    #[error("{}: `{key}` in [datastore.config]: {source}", .path.display())]
+    #[error("{}: `{key}` in [{table}]: {source}", .path.display())]
     Secret {
         /// The file.
         path: PathBuf,
+        /// The table that the key is in.
+        table: &'static str,
         /// The key.
         key: String,
         /// Why not.
@@ -163,39 +168,6 @@ struct LimitsConfig {
     log: Option<Parsed<Bytes>>,
 }
 
-/// `[locks]`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LocksConfig {
-    /// Which store keeps the locks.
-    #[serde(default)]
-    pub store: StoreKind,
-    /// The folder of the `file` store. The default is a folder of this user and machine that all repositories with the same remote share.
-    pub path: Option<PathBuf>,
-    /// How long to wait for a lock.
-    #[serde(default)]
-    wait: Option<Parsed<Seconds>>,
-}
-
-/// The lock stores there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StoreKind {
-    /// Kernel locks on files.
-    #[default]
-    File,
-}
-
-/// How long to wait for a lock unless the repository says otherwise.
-const WAIT: Duration = Duration::from_secs(60);
-
-impl LocksConfig {
-    /// How long to wait for a lock.
-    pub fn wait(&self) -> Duration {
-        self.wait.as_ref().map_or(WAIT, |wait| wait.0.0)
-    }
-}
-
 /// A value that is written as text and checked while reading, so that its error names the line.
 #[derive(Debug, Clone)]
 struct Parsed<T>(T);
@@ -266,6 +238,7 @@ impl RepositoryConfig {
         if config.roots.is_empty() {
             return Err(invalid("`roots` names no folder, so there is nothing to sync".to_owned()));
         }
+        config.locks.check().map_err(|problem| invalid(format!("[locks] {problem}")))?;
         let grants = config.grants(Path::new("")).map_err(invalid)?;
         if let Err((place, problem)) = config.datastore.auth.check(&grants.http) {
             let line = text.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1;
@@ -289,7 +262,7 @@ impl RepositoryConfig {
         });
         let place = |path: &Path| lexical(&repository.join(path));
         let roots: Vec<_> = self.roots.iter().map(|root| place(&self.cache.join(root.to_string()))).collect();
-        let mut files = values.chain(self.datastore.auth.files());
+        let mut files = values.chain(self.datastore.auth.files()).chain(self.locks.secret_files());
         files.find(|file| roots.iter().any(|root| place(file).starts_with(root)))
     }
 
@@ -311,6 +284,7 @@ impl RepositoryConfig {
                     let secret = secret.within(repository).read(environment).map_err(|source| {
                         ConfigError::Secret {
                             path: repository.join(crate::CONFIG_FILE),
+                            table: "datastore.config",
                             key: key.clone(),
                             source,
                         }
@@ -461,6 +435,36 @@ mod tests {
     }
 
     #[test]
+    fn each_lock_store_can_be_said() {
+        let datastore = "[datastore]\nextension = \"@lockkeeper/plain\"\n";
+        for (locks, kind, place) in [
+            ("", "file", "/locks"),
+            (
+                "[locks]\nstore = \"etcd\"\nendpoints = [\"http://one:2379\", \"http://two:2379\"]\nname = \"team\"\n\
+                 lease = \"10s\"\non-lost = \"let-it-finish\"",
+                "etcd",
+                "http://one:2379, http://two:2379, below lockkeeper/team/",
+            ),
+            (
+                "[locks]\nstore = \"postgres\"\nurl = \"postgres://me@db/locks\"\nname = \"team\"",
+                "postgres",
+                "db:5432/locks, as team",
+            ),
+            (
+                "[locks]\nstore = \"bucket\"\nurl = \"s3://bucket/locks\"\nname = \"team\"\n\
+                 settings = { aws_region = \"auto\" }",
+                "bucket",
+                "s3://bucket/locks/team",
+            ),
+        ] {
+            let config = read(&format!("{datastore}{locks}\n")).unwrap();
+            let store = config.locks.open(Path::new("/"), "/locks".into(), "hash".to_owned(), &NoEnvironment);
+            let Ok(store) = store else { panic!("{locks}") };
+            assert_eq!((store.kind(), store.place().as_str()), (kind, place));
+        }
+    }
+
+    #[test]
     fn a_secret_is_not_kept_where_everything_is_synced() {
         for file in ["data/kind/one/key", "./other/../data/key"] {
             for table in [
@@ -516,6 +520,16 @@ mod tests {
             (format!("{datastore}[datastore.limits]\nmemory = \"lots\"\n"), "line 4", "lots"),
             (format!("{datastore}[locks]\nstore = \"paper\"\n"), "line 4", "paper"),
             (format!("{datastore}[locks]\nwait = \"soon\"\n"), "line 4", "soon"),
+            (format!("{datastore}[locks]\nstore = \"etcd\"\n"), "[locks]", "`endpoints"),
+            (format!("{datastore}[locks]\nstore = \"bucket\"\n"), "[locks]", "s3://"),
+            (format!("{datastore}[locks]\nurl = \"postgres://db\"\n"), "[locks]", "`url` means nothing"),
+            (
+                format!(
+                    "{datastore}[locks]\nstore = \"postgres\"\nurl = \"postgres://db\"\nlease = \"1s\"\n"
+                ),
+                "[locks]",
+                "`lease` is at least 2s",
+            ),
             ("this is not toml".to_owned(), "line 1", "="),
         ] {
             let error = read(&text).unwrap_err();

@@ -8,6 +8,7 @@ use lockkeeper_sandbox::{CallError, ComponentError, GuestError, Trouble};
 use crate::config::ConfigError;
 use crate::registry::RegistryError;
 use crate::report::Direction;
+use crate::session::LostLock;
 
 /// Why a command of lockkeeper failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum Error {
     /// A lock couldn't be had.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A lock was lost while it was held.
+    #[error("the lock `{}` was lost: {}", .0.key, .0.loss)]
+    LockLost(LostLock),
     /// A command inside of a `run` wants what the outer one holds.
     #[error(
         "this runs inside of `lockkeeper run` on {outer}, which holds the lock that {wanted} needs; waiting for it would never end"
@@ -111,8 +115,10 @@ pub enum ErrorKind {
     Limit,
     /// The system refused something to the host.
     System,
-    /// Wait, or end who holds the lock.
+    /// Wait, or end who holds the lock, or see to the store that keeps it.
     LockTimeout,
+    /// Run it again: a lock was lost, and what was under way was stopped.
+    LockLost,
     /// The component isn't an extension.
     NotConformant,
     /// Grant what the extension was refused, or don't trust it.
@@ -121,6 +127,12 @@ pub enum ErrorKind {
     DigestChanged,
     /// The user interrupted the command.
     Interrupted,
+}
+
+impl From<LostLock> for Error {
+    fn from(lost: LostLock) -> Self {
+        Self::LockLost(lost)
+    }
 }
 
 impl Error {
@@ -146,18 +158,23 @@ impl Error {
                 ..
             } => ErrorKind::System,
             Self::Component { .. } => ErrorKind::NotConformant,
-            Self::Lock(LockError::TimedOut { .. } | LockError::StillHeld { .. }) | Self::Nested { .. } => {
-                ErrorKind::LockTimeout
-            }
+            Self::Lock(
+                LockError::TimedOut { .. } | LockError::StillHeld { .. } | LockError::Unreachable { .. },
+            )
+            | Self::Nested { .. } => ErrorKind::LockTimeout,
+            Self::Lock(LockError::Lost { .. }) | Self::LockLost(_) => ErrorKind::LockLost,
+            Self::Lock(LockError::Refused { .. } | LockError::Untrusted { .. }) => ErrorKind::Config,
             Self::Lock(_) | Self::Cache { .. } | Self::Internal { .. } => ErrorKind::System,
             Self::Call(error) => match error {
                 CallError::Trapped { .. } => ErrorKind::Trapped,
                 CallError::Limit { .. } => ErrorKind::Limit,
                 CallError::Denied { .. } => ErrorKind::Denied,
                 CallError::Reported { error: GuestError::Conflict(_), .. } => ErrorKind::Conflict,
+                CallError::Reported { error: GuestError::Fenced(_), .. } => ErrorKind::LockLost,
                 CallError::Reported { .. } => ErrorKind::Reported,
                 CallError::Unaccounted { .. } => ErrorKind::NotConformant,
                 CallError::Stopped { .. } => ErrorKind::Interrupted,
+                CallError::Revoked { .. } => ErrorKind::LockLost,
                 CallError::Setup { .. } | CallError::Hindered { .. } | CallError::NoIndex { .. } => {
                     ErrorKind::Config
                 }
@@ -180,6 +197,21 @@ impl Error {
             Self::Lock(LockError::TimedOut { .. }) => {
                 "see `lockkeeper locks list`, or wait longer with `--wait 10m`".to_owned()
             }
+            Self::Lock(LockError::Unreachable { .. }) => {
+                "nothing was done without a lock; see `lockkeeper status`, and [locks] in lockkeeper.toml"
+                    .to_owned()
+            }
+            Self::Lock(LockError::Refused { .. } | LockError::Untrusted { .. }) => {
+                "see [locks] in lockkeeper.toml".to_owned()
+            }
+            Self::LockLost(_) | Self::Lock(LockError::Lost { .. }) => {
+                "nothing is lost: what was not pushed stays marked; run it again, or `lockkeeper push`"
+                    .to_owned()
+            }
+            Self::Call(CallError::Reported { error: GuestError::Fenced(number), .. }) => format!(
+                "somebody has had the lock since: pull, and push again; if your locks have moved to another \
+                 store, whose numbers begin anew, add `fence-from = {number}` to [locks]"
+            ),
             Self::Conflict { models, .. } => {
                 let models: String = models.iter().map(|model| format!(" --model {model}")).collect();
                 format!(

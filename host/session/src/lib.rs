@@ -17,7 +17,7 @@ mod repository;
 mod session;
 mod status;
 
-pub use config::{ConfigError, DatastoreConfig, LocksConfig, RepositoryConfig, SecretConfig, Value};
+pub use config::{ConfigError, DatastoreConfig, LocksConfig, OnLost, RepositoryConfig, SecretConfig, Value};
 pub use error::{Error, ErrorKind};
 pub use lockkeeper_changes::{Change, DamagedRecord, OnConflict, Skipped};
 pub use lockkeeper_locks::{
@@ -33,6 +33,6 @@ pub use pins::{Pin, Pins};
 pub use registry::{Listed, Registry, RegistryError};
 pub use report::{CallReport, Direction, ErrorReport, ExtensionReport, LockReport, Outcome, Report, Settled};
 pub use repository::{CONFIG_FILE, LOCK_FILE, Machine, Repository};
-pub use session::{Held, Session, Transfer};
-pub use status::Status;
+pub use session::{Held, LostLock, Session, Transfer};
+pub use status::{LocksStatus, Status};
 pub use tokio_util::sync::CancellationToken;

@@ -79,6 +79,8 @@ pub struct LockReport {
     pub wait_ms: f64,
     /// How long it was held, in milliseconds.
     pub hold_ms: f64,
+    /// Its fencing number; null if the store has none.
+    pub fence: Option<u64>,
 }
 
 /// Which way a call moves files.

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockkeeper_changes::Cache;
-use lockkeeper_locks::{FileLocks, Identity as LockIdentity, LockStore, Waiting};
+use lockkeeper_locks::{Identity as LockIdentity, LockStore, Waiting};
 use lockkeeper_names::Digest;
 use lockkeeper_sandbox::{Environment, Events, Grants, Limits};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ConfigError, RepositoryConfig, StoreKind};
+use crate::config::{ConfigError, RepositoryConfig, StoreProblem};
 use crate::error::Error;
 use crate::pins::Pins;
 use crate::registry::Registry;
@@ -112,15 +112,31 @@ impl Repository {
     }
 
     /// The repository's lock store.
-    pub fn locks(&self, machine: &Machine) -> Arc<dyn LockStore> {
-        match self.config.locks.store {
-            StoreKind::File => Arc::new(FileLocks::new(self.locks_folder(machine))),
-        }
+    pub fn locks(&self, machine: &Machine) -> Result<Arc<dyn LockStore>, Error> {
+        let path = || self.folder.join(CONFIG_FILE);
+        let folder = self.locks_folder(machine);
+        let opened = self.config.locks.open(&self.folder, folder, self.shared_name(), &*machine.environment);
+        opened.map_err(|problem| match problem {
+            StoreProblem::Secret { key, source } => {
+                ConfigError::Secret { path: path(), table: "locks", key, source }.into()
+            }
+            StoreProblem::File { path: file, source } => {
+                let problem = format!("[locks] can't read {}: {source}", file.display());
+                ConfigError::Invalid { path: path(), problem }.into()
+            }
+            StoreProblem::Store(error) => error.into(),
+        })
     }
 
-    /// Names the remote, as far as it can be told without running the extension: by the extension, its configuration and
-    /// the folders behind its grants. Repositories with the same remote get the same name.
-    pub(crate) fn remote(&self) -> String {
+    /// Names the remote for other machines, where the folders behind grants have other paths. Two remotes that differ
+    /// only in those get the same name, and then wait for each other without need.
+    fn shared_name(&self) -> String {
+        let text = self.described();
+        Digest::of(text.as_bytes()).to_string().chars().take(32).collect()
+    }
+
+    /// The extension and its configuration.
+    fn described(&self) -> String {
         let datastore = &self.config.datastore;
         let mut text = format!("{}\n", datastore.extension);
         for (key, value) in &datastore.config {
@@ -129,6 +145,13 @@ impl Repository {
                 text.push_str(&format!("{key:?}={value:?}\n"));
             }
         }
+        text
+    }
+
+    /// Names the remote, as far as it can be told without running the extension: by the extension, its configuration and
+    /// the folders behind its grants. Repositories with the same remote get the same name.
+    pub(crate) fn remote(&self) -> String {
+        let mut text = self.described();
         for folder in self.config.grants(&self.folder).unwrap_or_default().folders {
             let host = folder.host.canonicalize().unwrap_or(folder.host);
             text.push_str(&format!("{:?}={host:?}\n", folder.guest));

@@ -1,7 +1,7 @@
-use std::path::PathBuf;
+use std::time::Duration;
 
 use lockkeeper_changes::{Extent, Scan};
-use lockkeeper_locks::Holder;
+use lockkeeper_locks::{Holder, LockError};
 use lockkeeper_sandbox::Identity;
 
 use crate::error::Error;
@@ -14,10 +14,19 @@ pub struct Status {
     pub extension: Result<Identity, Error>,
     /// What changed since the last sync, and what is wrong in the cache.
     pub scan: Scan,
-    /// The folder of the file locks.
-    pub locks_folder: PathBuf,
-    /// Who holds locks now.
-    pub holders: Vec<Holder>,
+    /// Which store keeps the locks, and how it does.
+    pub locks: LocksStatus,
+}
+
+/// How a lock store does.
+#[derive(Debug)]
+pub struct LocksStatus {
+    /// Which one it is, as `lockkeeper.toml` calls it.
+    pub kind: &'static str,
+    /// Where it is.
+    pub place: String,
+    /// How long it took to answer, and who holds locks now; or why it can't be used.
+    pub answer: Result<(Duration, Vec<Holder>), Error>,
 }
 
 impl Repository {
@@ -37,8 +46,19 @@ impl Repository {
         Ok(Status {
             extension: extension.map_err(Error::from),
             scan,
-            locks_folder: self.locks_folder(machine),
-            holders: self.locks(machine).holders().await?,
+            locks: self.locks_status(machine).await?,
         })
+    }
+
+    async fn locks_status(&self, machine: &Machine) -> Result<LocksStatus, Error> {
+        let store = self.locks(machine)?;
+        let asked = async {
+            // The first answer has the way there in it as well.
+            store.ping().await?;
+            let round_trip = store.ping().await?;
+            Ok((round_trip, store.holders().await?))
+        };
+        let answer = asked.await.map_err(|error: LockError| error.into());
+        Ok(LocksStatus { kind: store.kind(), place: store.place(), answer })
     }
 }

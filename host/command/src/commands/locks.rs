@@ -6,17 +6,20 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::ui::table;
 
-/// See who holds locks, and clear away what a dead process left
+/// See who holds locks, and end a hold
 ///
 /// These commands never wait for a lock.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// List who holds which lock, since when, for which command
     List,
-    /// Clear away one hold of a lock whose process is gone
+    /// End one hold of a lock
     ///
-    /// The kernel frees the locks of a process that ends, so this is seldom needed.
-    /// A live process keeps its lock: end it with the command that the error names.
+    /// For a process that hangs, or whose machine is gone: its hold is ended only if
+    /// it still has this id. Where locks have leases, its holder stops as soon as it
+    /// notices, and nobody gets the lock before that or before the lease is over.
+    /// In the file store a live process keeps its lock: end it with the command that
+    /// the error names. The kernel frees the locks of a process that is gone.
     ///
     /// Example:
     ///   lockkeeper locks release model/aws-ec2/web --id 5f2c…
@@ -32,15 +35,15 @@ pub(crate) enum Command {
 
 pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<u8, Failure> {
     let repository = context.repository()?;
-    let store = repository.locks(&context.machine);
+    let store = repository.locks(&context.machine)?;
     match command {
         Command::List => {
             let holders = store.holders().await.map_err(lockkeeper_host::Error::from)?;
-            let folder = repository.locks_folder(&context.machine);
-            let document = json!({ "store": "file", "folder": folder, "holders": holders });
+            let (kind, place) = (store.kind(), store.place());
+            let document = json!({ "store": kind, "place": place, "holders": holders });
             context.ui.data(&document, || {
                 if holders.is_empty() {
-                    return format!("no lock is held in {}", folder.display());
+                    return format!("no lock is held in {}", crate::ui::printable(&place));
                 }
                 let head = ["LOCK", "MODE", "SINCE", "WHO", "COMMAND", "ID"];
                 let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -62,12 +65,26 @@ pub(super) async fn run(context: &Context<'_>, command: Command) -> Result<u8, F
         }
         Command::Release { key, id } => {
             let released = store.release(&key, &id).await.map_err(lockkeeper_host::Error::from)?;
-            let what = match released {
-                Released::Stale => "its process was gone; the record was cleared away",
+            let (released, within, what) = match released {
+                Released::Stale => {
+                    ("stale", None, "its process was gone; the record was cleared away".to_owned())
+                }
+                Released::Ending { within } => (
+                    "ending",
+                    Some(within.as_secs_f64()),
+                    format!(
+                        "its holder loses it as soon as it notices; it is free within {}",
+                        humantime::format_duration(within)
+                    ),
+                ),
+                Released::Waiting => (
+                    "waiting",
+                    None,
+                    "it was waited for, not held; whoever waited has lost its place".to_owned(),
+                ),
             };
-            context
-                .ui
-                .data(&json!({ "key": key, "id": id, "released": "stale" }), || format!("{key}: {what}"))?;
+            let document = json!({ "key": key, "id": id, "released": released, "within_s": within });
+            context.ui.data(&document, || format!("{key}: {what}"))?;
         }
     }
     Ok(exit::OK)

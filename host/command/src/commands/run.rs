@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
-use lockkeeper_host::{Error, Held, ModelId, Session, Transfer};
+use lockkeeper_host::{Error, Held, ModelId, OnLost, Session, Transfer};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Context;
 use super::transfer::{notes, report, session, summary};
@@ -44,9 +46,8 @@ pub(super) async fn run(context: &Context<'_>, args: Args) -> Result<u8, Failure
     let session = session(context).await;
     let (session, ran) = match session {
         Ok(session) => {
-            let ran = session
-                .run(&models, args.strict, async |held| child(context, &args.command, held).await)
-                .await;
+            let work = async |held| child(context, &args.command, held, &session).await;
+            let ran = session.run(&models, args.strict, work).await;
             (Some(session), ran.map_err(Failure::from))
         }
         Err(failure) => (None, Err(failure)),
@@ -74,7 +75,7 @@ pub(super) async fn run(context: &Context<'_>, args: Args) -> Result<u8, Failure
     Ok(code)
 }
 
-/// The command's own code if it failed, else that of what failed after it.
+/// The command's own code if it failed, else that of what failed after it. A lost lock may be why it failed.
 fn conclude(
     context: &Context<'_>,
     code: u8,
@@ -85,7 +86,7 @@ fn conclude(
         Err(error) => {
             let failure = Failure::from(error);
             let own = context.signals.exit_code().unwrap_or(failure.code);
-            (if code == exit::OK { own } else { code }, None, Some(failure))
+            (if code == exit::OK || own == exit::LOCK_LOST { own } else { code }, None, Some(failure))
         }
     }
 }
@@ -102,7 +103,12 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// Runs the command and returns its exit code as a shell would.
-async fn child(context: &Context<'_>, command: &[OsString], held: Held) -> Result<u8, Failure> {
+async fn child(
+    context: &Context<'_>,
+    command: &[OsString],
+    held: Held,
+    session: &Session,
+) -> Result<u8, Failure> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::usage("there is no command to run"));
     };
@@ -125,7 +131,20 @@ async fn child(context: &Context<'_>, command: &[OsString], held: Held) -> Resul
     };
     let mut running = child.spawn().map_err(cannot)?;
     context.signals.child(running.id());
-    let status = running.wait().await.map_err(cannot)?;
+    let ended = tokio::select! {
+        ended = running.wait() => Some(ended),
+        lost = session.lost() => {
+            let stops = session.repository().config().locks.on_lost == OnLost::StopCommand;
+            let then = if stops { "the command is stopped" } else { "the command goes on without it" };
+            context.ui.warn(&format!("the lock `{}` was lost ({}); {then}, and nothing is pushed", lost.key, lost.loss));
+            if stops { stop(&mut running).await } else { None }
+        }
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => running.wait().await,
+    };
+    let status = ended.map_err(cannot)?;
     context.signals.child(None);
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     let code = match (status.code(), signal) {
@@ -136,10 +155,28 @@ async fn child(context: &Context<'_>, command: &[OsString], held: Held) -> Resul
     Ok(u8::try_from(code).unwrap_or(exit::SYSTEM))
 }
 
+/// How long a command may take to end once it is asked to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Asks a command to end, and ends it if it doesn't.
+async fn stop(running: &mut tokio::process::Child) -> Option<std::io::Result<ExitStatus>> {
+    let pid = running.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    if let Some(pid) = pid {
+        // It may have ended by itself.
+        _ = kill_process(pid, Signal::TERM);
+    }
+    if let Ok(ended) = tokio::time::timeout(GRACE, running.wait()).await {
+        return Some(ended);
+    }
+    // If even this fails, it is waited for.
+    _ = running.start_kill();
+    None
+}
+
 /// Asks the kernel to end the command when this process dies, since nobody holds its locks from then on.
 #[cfg(target_os = "linux")]
 fn die_with_parent(command: &mut tokio::process::Command) {
-    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    use rustix::process::{getppid, set_parent_process_death_signal};
     let parent = rustix::process::getpid();
     // Safety: between fork and exec only system calls are made, and nothing is allocated.
     #[expect(unsafe_code, reason = "the only way to set it in the child")]

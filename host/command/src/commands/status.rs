@@ -1,9 +1,10 @@
-use lockkeeper_host::{Change, DamagedRecord, Status};
+use lockkeeper_host::{Change, DamagedRecord, LocksStatus, Status};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
+use crate::ui::printable;
 
 /// Show what is not pushed, what is wrong, and who holds locks
 ///
@@ -46,7 +47,18 @@ fn document(status: &Status) -> Value {
         "interrupted_pulls": status.scan.interrupted,
         "skipped": skipped,
         "damaged_records": damaged,
-        "locks": { "store": "file", "folder": status.locks_folder, "holders": status.holders },
+        "locks": locks(&status.locks),
+    })
+}
+
+fn locks(locks: &LocksStatus) -> Value {
+    let answer = locks.answer.as_ref();
+    json!({
+        "store": locks.kind,
+        "place": locks.place,
+        "round_trip_ms": answer.ok().map(|(round_trip, _)| round_trip.as_secs_f64() * 1000.0),
+        "problem": answer.err().map(|error| chain(error)),
+        "holders": answer.ok().map(|(_, holders)| holders),
     })
 }
 
@@ -63,10 +75,17 @@ fn text(status: &Status) -> String {
         }
         Err(error) => lines.push(format!("extension  {error}")),
     }
-    lines.push(format!("locks      file, in {}", status.locks_folder.display()));
-    lines.extend(
-        status.holders.iter().map(|holder| format!("           {}: {} {holder}", holder.key, holder.mode)),
-    );
+    let LocksStatus { kind, place, answer } = &status.locks;
+    match answer {
+        Ok((round_trip, holders)) => {
+            let round_trip = round_trip.as_secs_f64() * 1000.0;
+            lines.push(format!("locks      {kind}, in {}, answers in {round_trip:.1} ms", printable(place)));
+            lines.extend(
+                holders.iter().map(|holder| format!("           {}: {} {holder}", holder.key, holder.mode)),
+            );
+        }
+        Err(error) => lines.push(format!("locks      {}", printable(&chain(error)))),
+    }
     lines.push(String::new());
     for folder in &status.scan.interrupted {
         lines.push(format!(

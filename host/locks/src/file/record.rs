@@ -135,12 +135,7 @@ impl Records {
     }
 }
 
-/// Makes an id that nobody has.
-pub(super) fn new_id() -> String {
-    format!("{:012x}", fastrand::u64(..) >> 16)
-}
-
-/// Whether the text is what [`new_id`] makes. Nothing that is named otherwise is ever opened or removed, whatever
+/// Whether the text is what [`Holder::new`] makes. Nothing that is named otherwise is ever opened or removed, whatever
 /// somebody put into the folder or onto the command line.
 fn is_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -26,6 +26,7 @@ pub(crate) use self::sockets::allows_socket;
 pub(crate) use self::tls::Tls;
 pub(crate) use self::trust::Trust;
 use crate::auth::{Credentials, Scheme, Sender};
+use crate::call::Permit;
 use crate::denial::{Denial, Denials};
 use crate::grants::{Grants, HttpOrigin};
 use crate::secret::{Environment, NoEnvironment};
@@ -113,11 +114,17 @@ pub(crate) struct Requests {
     grants: Arc<Grants>,
     denials: Denials,
     network: Network,
+    permit: Arc<dyn Permit>,
 }
 
 impl Requests {
-    pub(crate) fn new(grants: Arc<Grants>, denials: Denials, network: Network) -> Self {
-        Self { grants, denials, network }
+    pub(crate) fn new(
+        grants: Arc<Grants>,
+        denials: Denials,
+        network: Network,
+        permit: Arc<dyn Permit>,
+    ) -> Self {
+        Self { grants, denials, network, permit }
     }
 }
 
@@ -138,8 +145,11 @@ impl WasiHttpHooks for Requests {
                 return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
             }
         };
-        let (network, denials) = (self.network.clone(), self.denials.clone());
+        let (network, denials, permit) = (self.network.clone(), self.denials.clone(), self.permit.clone());
         Box::new(async move {
+            if permit.is_revoked() {
+                return Err(Error::HttpRequestDenied);
+            }
             let sent = network.send(&origin, request, options.unwrap_or_default(), &denials).await;
             let response = sent.map_err(|failure| failure.told(&origin, &denials))?;
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> =

@@ -316,6 +316,7 @@ impl Stepper {
             limits: self.limits.clone(),
             events: around.events,
             stop: CancellationToken::new(),
+            permit: Arc::new(()),
         };
         let guest = Guest::stepping(&setting, work, stepping);
         let (linked, identity, fuel) = (self.linked.clone(), self.identity.clone(), around.fuel);

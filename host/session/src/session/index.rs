@@ -44,7 +44,7 @@ impl Session {
             scope: call.scope.clone(),
             // Of its own: a pull may be using the other one right now, under a lock that this call does not take.
             state: self.state_folder(call, "-index")?.path,
-            fence: None,
+            fence: self.fence(call),
             found: Arc::new(covered),
         };
         self.extension.index(&self.setting, indexed).await.map_err(Error::Call)

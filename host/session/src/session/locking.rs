@@ -1,11 +1,14 @@
 //! Taking the plan's locks, and giving them back.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use lockkeeper_locks::{Lease, LockKey, Mode};
 use lockkeeper_names::Digest;
 use lockkeeper_policy::{Access, Lock, LockName, Plan, Reach};
+use lockkeeper_sandbox::LogLevel;
 
 use super::Session;
 use crate::error::Error;
@@ -14,9 +17,8 @@ use crate::report::{LockReport, milliseconds};
 impl Session {
     /// Names this repository's locks, to tell them from those of another remote.
     pub(super) fn space(&self) -> String {
-        let folder = self.repository.locks_folder(&self.machine);
-        let folder = folder.canonicalize().unwrap_or(folder);
-        Digest::of(folder.as_os_str().as_encoded_bytes()).to_string().chars().take(16).collect()
+        let place = format!("{} {}", self.store.kind(), self.store.place());
+        Digest::of(place.as_bytes()).to_string().chars().take(16).collect()
     }
 
     /// Fails at once if a command around this one holds what the plan wants: waiting for it would never end.
@@ -62,24 +64,45 @@ impl Session {
         let deadline = self.deadline();
         let mut leases = Vec::new();
         for lock in &plan.locks {
-            leases.push((lock, self.acquire(lock, deadline).await?));
+            match self.acquire(lock, deadline).await {
+                Ok(lease) => leases.push((lock, lease)),
+                Err(error) => {
+                    self.give_back(leases).await;
+                    return Err(error);
+                }
+            }
         }
-        let result = work().await;
-        let count = leases.len();
-        let mut reports = Vec::with_capacity(count);
-        let mut released = Ok(());
-        while let Some((lock, lease)) = leases.pop() {
-            reports.push(lock_report(lock, &lease));
-            released = lease.release().await.map_err(Error::from).and(released);
+        // A panic gives the locks back as well, before it goes on.
+        let result = AssertUnwindSafe(work()).catch_unwind().await;
+        let lost = self.holds.lost();
+        self.give_back(leases).await;
+        match (result, lost) {
+            (Err(panic), _) => resume_unwind(panic),
+            // Whatever failed, failed for that.
+            (Ok(Err(_)), Some(lost)) => Err(lost.into()),
+            (Ok(result), _) => result,
         }
-        reports.reverse();
+    }
+
+    /// Gives locks back, the last one first, and notes them for the report.
+    async fn give_back(&self, leases: Vec<(&Lock, Lease)>) {
+        let mut reports: Vec<_> = leases.iter().map(|(lock, lease)| lock_report(lock, lease)).collect();
+        for (_, lease) in leases.into_iter().rev() {
+            self.release(lease).await;
+        }
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         reports.append(&mut journal.locks);
         journal.locks = reports;
-        drop(journal);
-        let value = result?;
-        released?;
-        Ok(value)
+    }
+
+    /// Gives a lock back. All is done by now, and a lock that can't be given back frees itself: in a moment, or when its lease runs out.
+    async fn release(&self, lease: Lease) {
+        self.holds.remove(&lease);
+        let key = lease.key().clone();
+        if let Err(error) = lease.release().await {
+            let text = format!("the lock `{key}` could not be given back and will free itself: {error}");
+            self.machine.events.log(LogLevel::Warn, &text);
+        }
     }
 
     /// Until when to wait for locks that are asked for now.
@@ -96,12 +119,15 @@ impl Session {
         } else {
             self.store.acquire(&key, mode(lock.access), who, wait, on_wait)
         };
-        tokio::select! {
-            lease = lease => Ok(lease?),
+        let lease = tokio::select! {
+            lease = lease => lease?,
             () = self.machine.stop.cancelled() => {
-                Err(Error::Interrupted { doing: format!("waiting for the lock `{key}`") })
+                return Err(Error::Interrupted { doing: format!("waiting for the lock `{key}`") });
             }
-        }
+            lost = self.holds.until_lost() => return Err(lost.into()),
+        };
+        self.holds.add(&lock.name, &lease);
+        Ok(lease)
     }
 
     /// Does the work under the lock that the extension needs around each push and pull, if it needs one.
@@ -112,10 +138,15 @@ impl Session {
     ) -> Result<T, Error> {
         let Some(lock) = &plan.around_sync else { return work().await };
         let lease = self.acquire(lock, self.deadline()).await?;
-        let result = work().await;
+        let result = AssertUnwindSafe(work()).catch_unwind().await;
+        let lost = self.holds.lost();
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).locks.push(lock_report(lock, &lease));
-        lease.release().await?;
-        result
+        self.release(lease).await;
+        match (result, lost) {
+            (Err(panic), _) => resume_unwind(panic),
+            (Ok(Err(_)), Some(lost)) => Err(lost.into()),
+            (Ok(result), _) => result,
+        }
     }
 }
 
@@ -146,5 +177,6 @@ fn lock_report(lock: &Lock, lease: &Lease) -> LockReport {
         mode: lease.mode(),
         wait_ms: milliseconds(lease.waited()),
         hold_ms: milliseconds(lease.held_since().elapsed()),
+        fence: lease.fence(),
     }
 }

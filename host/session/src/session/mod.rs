@@ -1,6 +1,7 @@
 //! One command at work: what it loads, the locks it holds, the calls it makes.
 
 mod held;
+mod holds;
 mod index;
 mod locking;
 mod state;
@@ -21,6 +22,8 @@ use lockkeeper_sandbox::{
 };
 
 pub use self::held::Held;
+use self::holds::Holds;
+pub use self::holds::LostLock;
 pub use self::transfer::Transfer;
 use crate::error::Error;
 use crate::report::{CallReport, ExtensionReport, LockReport};
@@ -36,6 +39,7 @@ pub struct Session {
     declared: Declared,
     setting: Setting,
     store: Arc<dyn LockStore>,
+    holds: Holds,
     start: StartTimes,
     /// What was done so far, for the report.
     journal: Mutex<Journal>,
@@ -61,6 +65,7 @@ impl Session {
         let (config, secrets) = repository.config().values(folder, &**environment)?;
         let grants = repository.grants()?;
         let auth = repository.config().auth(folder);
+        let holds = Holds::default();
         let setting = Setting {
             config,
             secrets,
@@ -69,11 +74,13 @@ impl Session {
             limits: repository.limits(),
             events: machine.events.clone(),
             stop: machine.stop.clone(),
+            permit: Arc::new(holds.clone()),
         };
         let declared = extension.capabilities(&setting).await;
         Ok(Self {
             cache: repository.cache()?,
-            store: repository.locks(&machine),
+            store: repository.locks(&machine)?,
+            holds,
             newly_accepted,
             repository,
             machine,
@@ -101,6 +108,7 @@ impl Session {
             limits,
             events: machine.events.clone(),
             stop: machine.stop.clone(),
+            permit: Arc::new(()),
         };
         let declared = extension.capabilities(&setting).await;
         Ok((identity, declared))
@@ -172,6 +180,7 @@ impl Session {
             if self.machine.stop.is_cancelled() {
                 return Err(Error::Interrupted { doing: "pulling; the command was not run".to_owned() });
             }
+            self.refuse_lost()?;
             let before = if strict { Some(self.changed_elsewhere(&plan).await?) } else { None };
             let held = Held { space: self.space(), models: models.iter().cloned().collect() };
             let value = work(held).await;
@@ -181,6 +190,7 @@ impl Session {
                         doing: "the command ran; its files were not pushed".to_owned(),
                     });
                 }
+                self.refuse_lost()?;
                 let pushed = self.push_all(&reach, &plan).await?;
                 if let Some(before) = before {
                     self.refuse_strays(&plan, &before).await?;
@@ -188,9 +198,20 @@ impl Session {
                 Ok(Transfer { kept: pulled.kept, ..pushed })
             };
             let pushed = pushed.await;
+            // Whatever failed, failed for that.
+            let pushed = pushed.map_err(|error| self.holds.lost().map_or(error, Error::from));
             Ok((value, pushed))
         })
         .await
+    }
+
+    /// Comes back when a lock is lost that this session holds. Until then, `run`'s work may go on.
+    pub async fn lost(&self) -> LostLock {
+        self.holds.until_lost().await
+    }
+
+    pub(super) fn refuse_lost(&self) -> Result<(), Error> {
+        self.holds.lost().map_or(Ok(()), |lost| Err(lost.into()))
     }
 
     fn plan(&self, reach: &Reach) -> Plan {

@@ -58,6 +58,8 @@ impl Session {
         let result = self.extension.pull(&self.setting, &pulled).await;
         result.map_err(|error| Error::from_call(error, Direction::Pull, models))?;
         drop(pulled);
+        // Whoever has the lock by now may be at work on these files.
+        self.refuse_lost()?;
         let incoming = Arc::into_inner(incoming)
             .ok_or_else(|| Error::Internal { problem: "a finished pull is still in use".to_owned() })?;
         let applied = tokio::task::spawn_blocking(move || incoming.apply(on_conflict))
@@ -108,7 +110,7 @@ impl Session {
             changes: scan.changes.as_slice().into(),
             skeleton: state.path.with_extension("skeleton"),
             state: state.path,
-            fence: None,
+            fence: self.fence(call),
         };
         let report = self.extension.push(&self.setting, &pushed).await;
         let report = report.map_err(|error| Error::from_call(error, Direction::Push, models))?;
@@ -119,6 +121,13 @@ impl Session {
             deletions: report.deletions,
             ..Transfer::default()
         })
+    }
+
+    /// The number that fences what a call writes, if the locks have some.
+    pub(super) fn fence(&self, call: &Call) -> Option<u64> {
+        let config = self.repository.config();
+        let numbers = self.holds.numbers(call.scope.as_ref(), &config.roots);
+        Some(self.store.fence(&numbers)?.saturating_add(config.locks.fence_from))
     }
 
     fn record(&self, direction: Direction, call: &Call, started: Instant, result: Result<&Transfer, &Error>) {

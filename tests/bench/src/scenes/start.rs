@@ -35,6 +35,7 @@ pub fn ours(guest: &Path, compiled: &Path) -> Result<()> {
         grants: Grants::default(),
         limits,
         events: Arc::new(Silent),
+        permit: Arc::new(()),
         stop: tokio_util::sync::CancellationToken::new(),
     };
     runtime()?.block_on(extension.instantiate(&setting))?;

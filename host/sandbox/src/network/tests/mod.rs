@@ -60,7 +60,7 @@ impl World {
             bindings.iter().map(|(origin, scheme)| (origin.parse().unwrap(), scheme.clone())).collect();
         let network = Network::new(&grants, bindings, Arc::new(environment));
         let denials = Denials::default();
-        Self { requests: Requests::new(Arc::new(grants), denials.clone(), network), denials }
+        Self { requests: Requests::new(Arc::new(grants), denials.clone(), network, Arc::new(())), denials }
     }
 
     fn plain(origins: &[&str]) -> Self {
@@ -143,7 +143,7 @@ async fn one_connection_serves_all_calls_of_a_command() {
         let grants = world.requests.grants.clone();
         let network = world.requests.network.clone();
         // Each call has hooks of its own.
-        world.requests = Requests::new(grants, Denials::default(), network);
+        world.requests = Requests::new(grants, Denials::default(), network, Arc::new(()));
         assert_eq!(text(world.get(&server.origin).await.unwrap()).await.unwrap(), "done");
         server.settled().await;
     }

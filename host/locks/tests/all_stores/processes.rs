@@ -1,0 +1,89 @@
+//! A process that ends or stands still, however that comes about.
+
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use lockkeeper_locks::{LockError, Mode};
+use lockkeeper_test_servers::has;
+
+use crate::support::{ENDLESS, Process, SHORT, Store, key, me};
+
+pub async fn a_killed_process_frees_its_lock(store: Store) {
+    // Where the store notices by itself, no lease is waited for.
+    let lease = if store.place.notices_death() { ENDLESS } else { SHORT };
+    for mode in [Mode::Exclusive, Mode::Shared] {
+        let mut other = Process::holding(&store, "model/a/b", mode, lease);
+        other.kill();
+        let lease = store.with_lease(lease).lock("model/a/b", Mode::Exclusive).await;
+        let ids: Vec<String> = store.holders().await.into_iter().map(|holder| holder.id).collect();
+        assert_eq!(ids, [lease.id()]);
+        lease.release().await.unwrap();
+    }
+}
+
+pub async fn one_who_is_killed_while_waiting_holds_nobody_up(store: Store) {
+    let lease = if store.place.notices_death() { ENDLESS } else { SHORT };
+    let held = store.lock("sync", Mode::Exclusive).await;
+    let mut other = Process::start(&[], &store, "sync", Mode::Exclusive, lease);
+    store.until_waiting(1).await;
+    let mine = store.with_lease(lease).wait_for("sync", Mode::Exclusive);
+    other.kill();
+    held.release().await.unwrap();
+    let _ = mine.await.unwrap();
+}
+
+pub async fn a_process_that_was_stopped_past_its_lease_knows_that_it_lost_its_lock(store: Store) {
+    let mut other = Process::holding(&store, "sync", Mode::Exclusive, SHORT);
+    assert_eq!(other.asked(), "proven");
+    other.signal("STOP");
+    if !store.place.has_leases() {
+        // Nothing expires: it goes on as if nothing had been.
+        assert!(!store.is_free("sync", Mode::Shared).await);
+        other.signal("CONT");
+        assert_eq!(other.asked(), "proven");
+        return;
+    }
+    let mine = store.with_lease(SHORT).lock("sync", Mode::Exclusive).await;
+    other.signal("CONT");
+    let answer = other.asked();
+    assert_ne!(answer, "proven");
+    // It ends, and takes nothing from its successor.
+    other.end();
+    assert_eq!(mine.proof().loss(), None);
+    assert!(!store.is_free("sync", Mode::Shared).await);
+    mine.release().await.unwrap();
+    assert!(store.is_free("sync", Mode::Exclusive).await);
+}
+
+/// The holder is ten minutes ahead of the others, the waiting one behind; then the other way round.
+pub async fn clocks_that_are_ten_minutes_apart_change_nothing(store: Store) {
+    if !has("faketime") {
+        return;
+    }
+    // The program itself would stay between us and the process.
+    let library =
+        Command::new("faketime").args(["-f", "+0", "sh", "-c", "echo $LD_PRELOAD"]).output().unwrap();
+    let library = String::from_utf8(library.stdout).unwrap();
+    let clock = |set| [("LD_PRELOAD", library.trim()), ("FAKETIME", set), ("DONT_FAKE_MONOTONIC", "1")];
+    for (first, second) in [("+10m", "-10m"), ("-10m", "+10m")] {
+        let mut holder = Process::start(&clock(first), &store, "sync", Mode::Exclusive, SHORT);
+        holder.read_until("held");
+        let begun = SystemTime::now();
+        let since = humantime::parse_rfc3339(&store.holders().await[0].since).unwrap();
+        let apart = since.duration_since(begun).unwrap_or_else(|error| error.duration());
+        assert!(apart > Duration::from_secs(500), "its clock was not set: {apart:?}");
+
+        let mut waiting = Process::start(&clock(second), &store, "sync", Mode::Exclusive, SHORT);
+        store.until_waiting(1).await;
+        // Longer than a lease: whoever went by the time of day would have given up on the holder by now.
+        let store = store.with_lease(SHORT);
+        let error = store.locks.acquire(&key("sync"), Mode::Shared, &me(), SHORT * 2, &|_| ()).await;
+        assert!(matches!(error, Err(LockError::TimedOut { .. })), "{error:?}");
+        assert_eq!(holder.asked(), "proven");
+        // And nobody waits for ten minutes once it is gone.
+        holder.kill();
+        waiting.read_until("held");
+        assert_eq!(waiting.asked(), "proven");
+        waiting.end();
+    }
+}
