@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::{ObjectStore as _, ObjectStoreExt as _, WriteMultipart};
+use object_store::{ObjectStoreExt as _, WriteMultipart};
 use support::datastores::keys;
 use tokio::io::AsyncReadExt as _;
 
@@ -86,7 +86,7 @@ pub fn rclone(folder: &Path, endpoint: &str, prefix: &str) -> Command {
     command
         .env_remove("AWS_CA_BUNDLE")
         .env("RCLONE_CONFIG", "/dev/null")
-        .args(["copy", "--checksum", "--fast-list", "--s3-no-check-bucket"])
+        .args(["copy", "--checksum", "--fast-list", "--s3-no-check-bucket", "--s3-list-version", "2"])
         .args(["--s3-provider", "Other"])
         .args(["--s3-access-key-id", &keys.access_key, "--s3-secret-access-key", &keys.secret_key])
         .args(["--s3-region", "eu-west-1", "--s3-endpoint", endpoint])
