@@ -34,8 +34,8 @@ use tokio::time::Instant;
 
 use self::objects::Objects;
 use self::record::{Places, Record, State};
-use crate::patience::{Patience, nobody};
-use crate::{BoxFuture, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, OnWait, Released, Tls};
+use crate::patience::insist;
+use crate::{BoxFuture, Holder, Lease, LockError, LockKey, LockStore, Released, Tls, Wish};
 
 /// Where a bucket is and how it is used.
 #[derive(Clone)]
@@ -73,26 +73,6 @@ impl BucketLocks {
 
     fn places(&self, key: &LockKey) -> Places {
         Places::new(self.objects.prefix(), key)
-    }
-
-    async fn take(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        wait: Duration,
-        on_wait: &OnWait<'_>,
-    ) -> Result<Lease, LockError> {
-        let mut patience = Patience::new(key, mode, wait, on_wait);
-        self.trust().await?;
-        loop {
-            // Who loses its place, since it stood still for too long, begins anew.
-            match self.attempt(key, mode, who, &mut patience).await {
-                Ok(Some(lease)) => return Ok(lease),
-                Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
-                Err(error) => patience.forgive(error).await?,
-            }
-        }
     }
 
     /// Everybody who has or wants a lock that is kept below a place.
@@ -147,32 +127,17 @@ impl LockStore for BucketLocks {
         Some((*first).min(LARGEST) << 32 | sum.min(LARGEST))
     }
 
-    fn acquire<'a>(
-        &'a self,
-        key: &'a LockKey,
-        mode: Mode,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(self.take(key, mode, who, wait, on_wait))
-    }
-
-    fn join<'a>(
-        &'a self,
-        key: &'a LockKey,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
+    fn acquire<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Lease, LockError>> {
         Box::pin(async move {
             self.trust().await?;
-            let mut patience = Patience::new(key, Mode::Shared, wait, on_wait);
-            match self.pass(key, who, &mut patience).await? {
-                Some(lease) => Ok(lease),
-                // That holder is gone, and somebody else was next.
-                None => self.take(key, Mode::Shared, who, patience.left(), on_wait).await,
-            }
+            insist(self, wish).await
+        })
+    }
+
+    fn pass<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Option<Lease>, LockError>> {
+        Box::pin(async move {
+            self.trust().await?;
+            self.join_holder(wish).await
         })
     }
 

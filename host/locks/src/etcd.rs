@@ -28,10 +28,8 @@ use url::Url;
 
 use self::line::Line;
 use crate::keeper::answer_within;
-use crate::patience::{Patience, nobody};
-use crate::{
-    BoxFuture, Holder, Identity, Lease, LockError, LockKey, LockStore, Login, Mode, OnWait, Released, Tls,
-};
+use crate::patience::insist;
+use crate::{BoxFuture, Holder, Lease, LockError, LockKey, LockStore, Login, Released, Tls, Wish};
 
 /// etcd grants no shorter lease by default.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
@@ -139,25 +137,6 @@ impl EtcdLocks {
         Line::new(&self.options.prefix, key)
     }
 
-    async fn take(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        wait: Duration,
-        on_wait: &OnWait<'_>,
-    ) -> Result<Lease, LockError> {
-        let mut patience = Patience::new(key, mode, wait, on_wait);
-        loop {
-            // Who loses its place, since it stood still for too long, goes to the end of the line.
-            match self.stand_in_line(key, mode, who, &mut patience).await {
-                Ok(Some(lease)) => return Ok(lease),
-                Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
-                Err(error) => patience.forgive(error).await?,
-            }
-        }
-    }
-
     /// Lists who holds and who waits for a key, or for each one below the prefix.
     async fn list(&self, below: Vec<u8>) -> Result<Vec<line::Member>, LockError> {
         let options = GetOptions::new().with_prefix();
@@ -206,31 +185,12 @@ impl LockStore for EtcdLocks {
         })
     }
 
-    fn acquire<'a>(
-        &'a self,
-        key: &'a LockKey,
-        mode: Mode,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(self.take(key, mode, who, wait, on_wait))
+    fn acquire<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Lease, LockError>> {
+        Box::pin(insist(self, wish))
     }
 
-    fn join<'a>(
-        &'a self,
-        key: &'a LockKey,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(async move {
-            match self.pass(key, who).await? {
-                Some(lease) => Ok(lease),
-                // That holder is gone, and somebody else was next.
-                None => self.take(key, Mode::Shared, who, wait, on_wait).await,
-            }
-        })
+    fn pass<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Option<Lease>, LockError>> {
+        Box::pin(self.join_holder(wish))
     }
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>> {

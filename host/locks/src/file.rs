@@ -27,9 +27,7 @@ use lock_file::LockFile;
 use record::{Record, Records};
 
 use crate::patience::Patience;
-use crate::{
-    BoxFuture, Guard, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, OnWait, Released,
-};
+use crate::{BoxFuture, Guard, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, Released, Wish};
 
 /// The longest pause of those who wait at the gate, of whom there can be many.
 const GATE_PAUSE: Duration = Duration::from_millis(50);
@@ -56,18 +54,12 @@ impl FileLocks {
         Records::new(key.clone(), &self.folder(key))
     }
 
-    async fn take(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        wait: Duration,
-        on_wait: &OnWait<'_>,
-    ) -> Result<Lease, LockError> {
+    async fn take(&self, wish: Wish<'_>) -> Result<Lease, LockError> {
+        let Wish { key, mode, who, .. } = wish;
         let folder = self.folder(key);
         let records = self.records(key);
         records.create_folder()?;
-        let mut patience = Patience::new(key, mode, wait, on_wait);
+        let mut patience = Patience::new(wish);
 
         let gate = LockFile::open(folder.join(".gate"))?;
         while !gate.try_lock(Mode::Exclusive)? {
@@ -95,21 +87,15 @@ impl FileLocks {
     }
 
     /// Passes by the gate: the lock is held shared already, and whoever has the gate waits for that to end.
-    async fn pass(
-        &self,
-        key: &LockKey,
-        who: &Identity,
-        wait: Duration,
-        on_wait: &OnWait<'_>,
-    ) -> Result<Lease, LockError> {
+    async fn pass_by(&self, wish: Wish<'_>) -> Result<Option<Lease>, LockError> {
+        let Wish { key, who, .. } = wish;
         let records = self.records(key);
         records.create_folder()?;
         let lock = LockFile::open(self.folder(key).join(".lock"))?;
-        if lock.try_lock(Mode::Shared)? {
-            return held(&records, lock, key, Mode::Shared, who, Duration::ZERO);
+        match lock.try_lock(Mode::Shared)? {
+            true => held(&records, lock, key, Mode::Shared, who, Duration::ZERO).map(Some),
+            false => Ok(None),
         }
-        // That holder is gone, and somebody else was next.
-        self.take(key, Mode::Shared, who, wait, on_wait).await
     }
 }
 
@@ -162,25 +148,12 @@ impl LockStore for FileLocks {
         })
     }
 
-    fn acquire<'a>(
-        &'a self,
-        key: &'a LockKey,
-        mode: Mode,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(self.take(key, mode, who, wait, on_wait))
+    fn acquire<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Lease, LockError>> {
+        Box::pin(self.take(wish))
     }
 
-    fn join<'a>(
-        &'a self,
-        key: &'a LockKey,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(self.pass(key, who, wait, on_wait))
+    fn pass<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Option<Lease>, LockError>> {
+        Box::pin(self.pass_by(wish))
     }
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>> {

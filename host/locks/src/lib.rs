@@ -1,6 +1,6 @@
 //! Shared and exclusive locks behind one seam.
 //!
-//! A [`LockStore`] takes a [`LockKey`] in a [`Mode`] and answers with a [`Lease`]: as long as the lease lives, the
+//! A [`LockStore`] is asked with a [`Wish`] for a [`LockKey`] in a [`Mode`], and answers with a [`Lease`]: as long as the lease lives, the
 //! lock is held, and dropping it gives the lock back. Whoever holds a lock can be read by everybody as a
 //! [`Holder`]. [`FileLocks`] is the store for one machine or one shared file system.
 //!
@@ -9,7 +9,7 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use lockkeeper_locks::{FileLocks, Identity, LockKey, LockStore, Mode};
+//! # use lockkeeper_locks::{FileLocks, Identity, LockKey, LockStore, Mode, Wish};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
@@ -18,8 +18,8 @@
 //! let key = LockKey::parse("model/aws-ec2/web")?;
 //! let who = Identity { user: "ada".into(), host: "mill".into(), pid: 4711, command: "lockkeeper run".into() };
 //!
-//! let wait = Duration::from_secs(60);
-//! let lease = locks.acquire(&key, Mode::Exclusive, &who, wait, &|waiting| eprintln!("{waiting}")).await?;
+//! let wish = Wish::new(&key, Mode::Exclusive, &who).within(Duration::from_secs(60));
+//! let lease = locks.acquire(wish.telling(&|waiting| eprintln!("{waiting}"))).await?;
 //! assert_eq!(locks.holders().await?[0].pid, 4711);
 //! lease.release().await?;
 //! # Ok(())
@@ -48,5 +48,5 @@ pub use holder::{Holder, Identity, Waiting};
 pub use key::{KeyError, LockKey};
 pub use postgres::{PostgresLocks, PostgresOptions};
 pub use proof::{Loss, Proof};
-pub use store::{BoxFuture, Guard, Lease, LockStore, Mode, OnWait, Released};
+pub use store::{BoxFuture, Guard, Lease, LockStore, Mode, OnWait, Released, Wish};
 pub use tls::{Login, Tls};

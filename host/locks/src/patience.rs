@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{BoxFuture, Holder, LockError, LockKey, Mode, OnWait, Waiting};
+use crate::{BoxFuture, Holder, Lease, LockError, Waiting, Wish};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const FIRST_NOTICE: Duration = Duration::from_secs(1);
@@ -20,24 +20,20 @@ pub(crate) fn nobody() -> BoxFuture<'static, Vec<Holder>> {
 
 /// What is left of a wait for one lock.
 pub(crate) struct Patience<'a> {
-    key: &'a LockKey,
-    mode: Mode,
+    wish: Wish<'a>,
     started: Instant,
-    limit: Duration,
     pause: Duration,
     notice_at: Duration,
     failures: u32,
-    on_wait: &'a OnWait<'a>,
 }
 
 /// How often a store may be out of reach during one wait.
 const FORGIVEN: u32 = 5;
 
 impl<'a> Patience<'a> {
-    /// Begins a wait that ends after `limit`.
-    pub(crate) fn new(key: &'a LockKey, mode: Mode, limit: Duration, on_wait: &'a OnWait<'a>) -> Self {
-        let started = Instant::now();
-        Self { key, mode, started, limit, pause: FIRST_PAUSE, notice_at: FIRST_NOTICE, failures: 0, on_wait }
+    /// Begins to wait.
+    pub(crate) fn new(wish: Wish<'a>) -> Self {
+        Self { wish, started: Instant::now(), pause: FIRST_PAUSE, notice_at: FIRST_NOTICE, failures: 0 }
     }
 
     /// How long the wait has lasted.
@@ -64,14 +60,14 @@ impl<'a> Patience<'a> {
         let mut event = std::pin::pin!(event);
         loop {
             let waited = self.waited();
-            if waited >= self.limit {
-                let (key, mode) = (self.key.clone(), self.mode);
+            if waited >= self.wish.wait {
+                let (key, mode) = (self.wish.key.clone(), self.wish.mode);
                 return Err(LockError::TimedOut { key, mode, waited, holders: holders().await });
             }
             if waited >= self.notice_at {
                 self.notice_at = waited.saturating_add(NEXT_NOTICE);
-                let (key, mode) = (self.key.clone(), self.mode);
-                (self.on_wait)(&Waiting { key, mode, waited, holders: holders().await });
+                let (key, mode) = (self.wish.key.clone(), self.wish.mode);
+                (self.wish.on_wait)(&Waiting { key, mode, waited, holders: holders().await });
             }
             let next = self.notice_at.saturating_sub(waited).min(self.left());
             tokio::select! {
@@ -93,7 +89,29 @@ impl<'a> Patience<'a> {
 
     /// How much of it is left.
     pub(crate) fn left(&self) -> Duration {
-        self.limit.saturating_sub(self.waited())
+        self.wish.wait.saturating_sub(self.waited())
+    }
+}
+
+/// A store whose locks have leases, so that even a place in line may be lost.
+pub(crate) trait InLine: Sync {
+    /// Gets a lock: at once if it is free, else from the end of the line. `None` if the place was lost meanwhile.
+    fn attempt(
+        &self,
+        wish: Wish<'_>,
+        patience: &mut Patience<'_>,
+    ) -> impl Future<Output = Result<Option<Lease>, LockError>> + Send;
+}
+
+/// Gets a lock. Who loses its place, since it stood still for too long, goes to the end of the line.
+pub(crate) async fn insist(store: &impl InLine, wish: Wish<'_>) -> Result<Lease, LockError> {
+    let mut patience = Patience::new(wish);
+    loop {
+        match store.attempt(wish, &mut patience).await {
+            Ok(Some(lease)) => return Ok(lease),
+            Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
+            Err(error) => patience.forgive(error).await?,
+        }
     }
 }
 
@@ -102,13 +120,20 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::{Identity, LockKey, Mode};
+
+    fn me() -> Identity {
+        Identity { user: "ada".into(), host: "mill".into(), pid: 1, command: "test".into() }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_is_announced_after_a_second_and_then_every_ten_and_ends_on_time() {
-        let key = LockKey::parse("sync").unwrap();
+        let (key, who) = (LockKey::parse("sync").unwrap(), me());
         let notices = Mutex::new(Vec::new());
         let on_wait = |waiting: &Waiting| notices.lock().unwrap().push(waiting.waited.as_secs());
-        let mut patience = Patience::new(&key, Mode::Shared, Duration::from_secs(25), &on_wait);
+        let mut patience = Patience::new(
+            Wish::new(&key, Mode::Shared, &who).within(Duration::from_secs(25)).telling(&on_wait),
+        );
         let error = loop {
             if let Err(error) = patience.pause(Duration::from_millis(50), &nobody).await {
                 break error;
@@ -120,15 +145,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_of_no_time_ends_without_a_pause() {
-        let key = LockKey::parse("sync").unwrap();
-        let mut patience = Patience::new(&key, Mode::Shared, Duration::ZERO, &|_| ());
+        let (key, who) = (LockKey::parse("sync").unwrap(), me());
+        let mut patience = Patience::new(Wish::new(&key, Mode::Shared, &who));
         assert!(patience.pause(Duration::from_millis(50), &nobody).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_up_to_their_longest() {
-        let key = LockKey::parse("sync").unwrap();
-        let mut patience = Patience::new(&key, Mode::Shared, Duration::MAX, &|_| ());
+        let (key, who) = (LockKey::parse("sync").unwrap(), me());
+        let mut patience = Patience::new(Wish::new(&key, Mode::Shared, &who).within(Duration::MAX));
         let mut pauses = Vec::new();
         for _ in 0..20 {
             let before = patience.waited();

@@ -23,8 +23,8 @@ use tokio::time::Instant;
 use self::hold::keep;
 use self::schema::Row;
 use self::session::{Server, Session};
-use crate::patience::{Patience, nobody};
-use crate::{BoxFuture, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, OnWait, Released, Tls};
+use crate::patience::{InLine, Patience, insist};
+use crate::{BoxFuture, Holder, Lease, LockError, LockKey, LockStore, Mode, Released, Tls, Wish};
 
 /// Where a PostgreSQL server is and how it is used.
 #[derive(Debug, Clone)]
@@ -61,34 +61,11 @@ impl PostgresLocks {
         let server = Server::new(&options)?;
         Ok(Self { options, server })
     }
+}
 
-    async fn take(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        wait: Duration,
-        on_wait: &OnWait<'_>,
-    ) -> Result<Lease, LockError> {
-        let mut patience = Patience::new(key, mode, wait, on_wait);
-        loop {
-            // Who loses its place, since it stood still for too long, goes to the end of the line.
-            match self.stand_in_line(key, mode, who, &mut patience).await {
-                Ok(Some(lease)) => return Ok(lease),
-                Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
-                Err(error) => patience.forgive(error).await?,
-            }
-        }
-    }
-
-    /// Goes to the end of the line and waits there. `None` if the place was lost meanwhile.
-    async fn stand_in_line(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        patience: &mut Patience<'_>,
-    ) -> Result<Option<Lease>, LockError> {
+impl InLine for PostgresLocks {
+    async fn attempt(&self, wish: Wish<'_>, patience: &mut Patience<'_>) -> Result<Option<Lease>, LockError> {
+        let Wish { key, mode, who, .. } = wish;
         let way = match mode {
             Mode::Exclusive => Way::Alone,
             Mode::Shared => Way::Shared,
@@ -125,9 +102,12 @@ impl PostgresLocks {
         let lease = Lease::new(key.clone(), mode, holder.id, patience.waited(), Box::new(kept));
         Ok(Some(lease.leased(fence, proof)))
     }
+}
 
+impl PostgresLocks {
     /// Joins a holder that shares the lock, past those who wait for it. `None` if somebody has it alone, or nobody has it.
-    async fn pass(&self, key: &LockKey, who: &Identity) -> Result<Option<Lease>, LockError> {
+    async fn join_holder(&self, wish: Wish<'_>) -> Result<Option<Lease>, LockError> {
+        let Wish { key, who, .. } = wish;
         let session = Session::open(&self.server).await?;
         let holder = Holder::new(key, Mode::Shared, who, false);
         let granted = session.attempt(&self.options, &holder, Way::Joined).await?;
@@ -170,31 +150,12 @@ impl LockStore for PostgresLocks {
         })
     }
 
-    fn acquire<'a>(
-        &'a self,
-        key: &'a LockKey,
-        mode: Mode,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(self.take(key, mode, who, wait, on_wait))
+    fn acquire<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Lease, LockError>> {
+        Box::pin(insist(self, wish))
     }
 
-    fn join<'a>(
-        &'a self,
-        key: &'a LockKey,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>> {
-        Box::pin(async move {
-            match self.pass(key, who).await? {
-                Some(lease) => Ok(lease),
-                // That holder is gone, and somebody else was next.
-                None => self.take(key, Mode::Shared, who, wait, on_wait).await,
-            }
-        })
+    fn pass<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Option<Lease>, LockError>> {
+        Box::pin(self.join_holder(wish))
     }
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>> {

@@ -29,6 +29,40 @@ impl fmt::Display for Mode {
     }
 }
 
+/// A wish for a lock.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// What to lock.
+    pub key: &'a LockKey,
+    /// How to hold it.
+    pub mode: Mode,
+    /// Who asks, for others to see.
+    pub who: &'a Identity,
+    /// How long to wait for it. With zero it is tried once.
+    pub wait: Duration,
+    /// Told about a long wait.
+    pub on_wait: &'a OnWait<'a>,
+}
+
+impl<'a> Wish<'a> {
+    /// Wishes for a lock at once, without a wait.
+    pub fn new(key: &'a LockKey, mode: Mode, who: &'a Identity) -> Self {
+        Self { key, mode, who, wait: Duration::ZERO, on_wait: &|_| () }
+    }
+
+    /// Waits for so long.
+    #[must_use]
+    pub fn within(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Tells somebody about a long wait.
+    #[must_use]
+    pub fn telling(self, on_wait: &'a OnWait<'a>) -> Self {
+        Self { on_wait, ..self }
+    }
+}
+
 /// A place that keeps locks.
 pub trait LockStore: Send + Sync {
     /// What it is, as `lockkeeper.toml` calls it.
@@ -48,29 +82,31 @@ pub trait LockStore: Send + Sync {
         numbers.last().copied()
     }
 
-    /// Takes the lock, waiting up to `wait` (with zero it tries once), and fails with [`LockError::TimedOut`] after.
+    /// Takes the lock, and fails with [`LockError::TimedOut`] if it can't be had in time.
     ///
     /// Neither mode is starved by a stream of the other. Dropping the future leaves nothing behind. Locks aren't
     /// reentrant: who holds a key and asks for it again waits for itself.
-    fn acquire<'a>(
-        &'a self,
-        key: &'a LockKey,
-        mode: Mode,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>>;
+    fn acquire<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Lease, LockError>>;
+
+    /// Takes the lock shared at once, past those who wait for it, if somebody holds it shared. `None` if nobody does.
+    fn pass<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Option<Lease>, LockError>>;
 
     /// Takes a shared lock that somebody who waits for the caller to end holds shared already.
     ///
     /// It doesn't queue behind those who wait for the lock: they wait for that holder, and it waits for the caller.
-    fn join<'a>(
-        &'a self,
-        key: &'a LockKey,
-        who: &'a Identity,
-        wait: Duration,
-        on_wait: &'a OnWait<'a>,
-    ) -> BoxFuture<'a, Result<Lease, LockError>>;
+    fn join<'a>(&'a self, wish: Wish<'a>) -> BoxFuture<'a, Result<Lease, LockError>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            match self.pass(wish).await? {
+                Some(lease) => Ok(lease),
+                // That holder is gone, and somebody else was next.
+                None => {
+                    let left = wish.wait.saturating_sub(begun.elapsed());
+                    self.acquire(Wish { mode: Mode::Shared, ..wish }.within(left)).await
+                }
+            }
+        })
+    }
 
     /// Lists who holds which lock now, and who stands first in line, by key. Never takes a lock.
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>>;

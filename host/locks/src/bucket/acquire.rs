@@ -9,8 +9,8 @@ use super::record::{Record, State, number_in_line};
 use super::watch::Watch;
 use crate::clock::Moment;
 use crate::keeper::Kept;
-use crate::patience::Patience;
-use crate::{BoxFuture, Holder, Identity, Lease, LockError, LockKey, Mode, Proof};
+use crate::patience::{InLine, Patience};
+use crate::{BoxFuture, Holder, Identity, Lease, LockError, Mode, Proof, Wish};
 
 /// The longest pause of the first in line, between two looks at the lock.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -29,27 +29,9 @@ enum Step {
     Lost,
 }
 
-impl BucketLocks {
-    fn stand(&self, key: &LockKey, mode: Mode, who: &Identity) -> Stand {
-        Stand {
-            objects: self.objects.clone(),
-            places: self.places(key),
-            holder: Holder::new(key, mode, who, false),
-            lease: self.lease,
-            own: None,
-            in_line: None,
-        }
-    }
-
-    /// Gets a lock. `None` if the place in line was lost meanwhile.
-    pub(super) async fn attempt(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        patience: &mut Patience<'_>,
-    ) -> Result<Option<Lease>, LockError> {
-        let mut stand = self.stand(key, mode, who);
+impl InLine for BucketLocks {
+    async fn attempt(&self, wish: Wish<'_>, patience: &mut Patience<'_>) -> Result<Option<Lease>, LockError> {
+        let mut stand = self.stand(wish);
         match self.get(&mut stand, patience).await {
             Ok(Some(fence)) => Ok(had(stand, fence, patience.waited()).await),
             Ok(None) => {
@@ -60,6 +42,20 @@ impl BucketLocks {
                 _ = stand.withdraw().await;
                 Err(error)
             }
+        }
+    }
+}
+
+impl BucketLocks {
+    fn stand(&self, wish: Wish<'_>) -> Stand {
+        let Wish { key, mode, who, .. } = wish;
+        Stand {
+            objects: self.objects.clone(),
+            places: self.places(key),
+            holder: Holder::new(key, mode, who, false),
+            lease: self.lease,
+            own: None,
+            in_line: None,
         }
     }
 
@@ -77,14 +73,10 @@ impl BucketLocks {
     }
 
     /// Joins a holder that shares the lock, past one who is next. `None` if somebody has it alone.
-    pub(super) async fn pass(
-        &self,
-        key: &LockKey,
-        who: &Identity,
-        patience: &mut Patience<'_>,
-    ) -> Result<Option<Lease>, LockError> {
-        let mut stand = self.stand(key, Mode::Shared, who);
-        let shown = || -> BoxFuture<'_, _> { Box::pin(self.shown_except(key, &stand.holder.id)) };
+    pub(super) async fn join_holder(&self, wish: Wish<'_>) -> Result<Option<Lease>, LockError> {
+        let mut patience = Patience::new(wish);
+        let mut stand = self.stand(Wish { mode: Mode::Shared, ..wish });
+        let shown = || -> BoxFuture<'_, _> { Box::pin(self.shown_except(wish.key, &stand.holder.id)) };
         let path = stand.places.shared(&stand.holder.id);
         let record = Record::new(State::Held, 0, &stand.holder, stand.lease);
         stand.own.insert(Own::new(&stand.objects, path, record)).make().await?;

@@ -11,18 +11,12 @@ use super::EtcdLocks;
 use super::line::{Line, Rank, Record};
 use crate::clock::Moment;
 use crate::keeper::{Hold, Kept, Setback, in_background};
-use crate::patience::Patience;
-use crate::{BoxFuture, Guard, Holder, Identity, Lease, LockError, LockKey, Loss, Mode, Proof, Released};
+use crate::patience::{InLine, Patience};
+use crate::{BoxFuture, Guard, Holder, Lease, LockError, LockKey, Loss, Mode, Proof, Released, Wish};
 
-impl EtcdLocks {
-    /// Goes to the end of the line and waits there. `None` if the place was lost meanwhile.
-    pub(super) async fn stand_in_line(
-        &self,
-        key: &LockKey,
-        mode: Mode,
-        who: &Identity,
-        patience: &mut Patience<'_>,
-    ) -> Result<Option<Lease>, LockError> {
+impl InLine for EtcdLocks {
+    async fn attempt(&self, wish: Wish<'_>, patience: &mut Patience<'_>) -> Result<Option<Lease>, LockError> {
+        let Wish { key, mode, who, .. } = wish;
         let line = self.line(key);
         let holder = Holder::new(key, mode, who, false);
         let place = line.place(mode.into(), &holder.id);
@@ -54,9 +48,12 @@ impl EtcdLocks {
             }
         }
     }
+}
 
+impl EtcdLocks {
     /// Joins a holder that shares the lock, without standing in line. `None` if there is none.
-    pub(super) async fn pass(&self, key: &LockKey, who: &Identity) -> Result<Option<Lease>, LockError> {
+    pub(super) async fn join_holder(&self, wish: Wish<'_>) -> Result<Option<Lease>, LockError> {
+        let Wish { key, who, .. } = wish;
         let line = self.line(key);
         let members = self.list(line.everyone()).await?;
         let Some(other) = members.iter().find(|it| it.rank == Rank::Shared && !it.holder.waiting) else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{BucketLocks, LockStore, Mode};
+use lockkeeper_locks::{BucketLocks, LockStore, Mode, Wish};
 use lockkeeper_remotes::s3::MemoryS3;
 use lockkeeper_remotes::{Remote, tcp};
 use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
@@ -19,10 +19,10 @@ async fn a_free_lock_in_a_bucket_costs_the_same_however_many_others_there_are() 
     let server = tcp::Server::start(remote.clone()).await.unwrap();
     let locks = BucketLocks::new(&bucket_options(&server.origin(), "cost", ENDLESS)).unwrap();
     let cost = async |name: &str, mode| {
-        let lease = locks.acquire(&key(name), mode, &me(), Duration::ZERO, &|_| ()).await.unwrap();
+        let lease = locks.acquire(Wish::new(&key(name), mode, &me())).await.unwrap();
         remote.clear_log();
         lease.release().await.unwrap();
-        let lease = locks.acquire(&key(name), mode, &me(), Duration::ZERO, &|_| ()).await.unwrap();
+        let lease = locks.acquire(Wish::new(&key(name), mode, &me())).await.unwrap();
         let taken = remote.log().0.len();
         lease.release().await.unwrap();
         (taken, remote.log().0.len())
@@ -30,8 +30,9 @@ async fn a_free_lock_in_a_bucket_costs_the_same_however_many_others_there_are() 
     let alone = cost("model/a/b", Mode::Exclusive).await;
     let shared = cost("repository", Mode::Shared).await;
     for number in 0..50 {
-        let lease =
-            locks.acquire(&key(&format!("model/a/{number}")), Mode::Exclusive, &me(), LONG, &|_| ()).await;
+        let lease = locks
+            .acquire(Wish::new(&key(&format!("model/a/{number}")), Mode::Exclusive, &me()).within(LONG))
+            .await;
         lease.unwrap().release().await.unwrap();
     }
     assert_eq!(cost("model/a/b", Mode::Exclusive).await, alone);
@@ -79,8 +80,11 @@ async fn wakes_one_at_a_time(store: &Store, count: usize, requests: impl Fn() ->
             let (store, inside, drained) = (store.clone(), inside.clone(), drained.clone());
             tokio::spawn(async move {
                 let wait = LONG * 5;
-                let lease =
-                    store.locks.acquire(&key("sync"), Mode::Exclusive, &me(), wait, &|_| ()).await.unwrap();
+                let lease = store
+                    .locks
+                    .acquire(Wish::new(&key("sync"), Mode::Exclusive, &me()).within(wait))
+                    .await
+                    .unwrap();
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two are inside");
                 inside.fetch_sub(1, Ordering::SeqCst);
                 lease.release().await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockkeeper_locks::{LockError, Mode};
+use lockkeeper_locks::{LockError, Mode, Wish};
 
 use crate::support::{ENDLESS, LONG, Process, Store, key, me};
 
@@ -45,7 +45,8 @@ pub async fn a_key_inside_another_is_a_lock_of_its_own(store: Store) {
 pub async fn a_wait_is_bounded_and_names_the_holder(store: Store) {
     let other = Process::holding(&store, "sync", Mode::Exclusive, ENDLESS);
     let wait = Duration::from_millis(100);
-    let error = store.locks.acquire(&key("sync"), Mode::Shared, &me(), wait, &|_| ()).await.unwrap_err();
+    let error =
+        store.locks.acquire(Wish::new(&key("sync"), Mode::Shared, &me()).within(wait)).await.unwrap_err();
     let message = error.to_string();
     let LockError::TimedOut { key: of, mode, waited, holders } = error else { panic!("{message}") };
     assert_eq!((of, mode), (key("sync"), Mode::Shared));
@@ -53,7 +54,8 @@ pub async fn a_wait_is_bounded_and_names_the_holder(store: Store) {
     let [holder] = &holders[..] else { panic!("{holders:?}") };
     let seen = (holder.pid, holder.mode, &*holder.command);
     assert_eq!(seen, (other.pid(), Mode::Exclusive, "the other process"));
-    assert!(message.contains(&format!("pid {}", other.pid())), "{message}");
+    let (pid, command) = (format!("pid {}", other.pid()), "`the other process`");
+    assert!(message.contains(&pid) && message.contains(command), "{message}");
 }
 
 pub async fn no_update_is_lost_among_eight_and_their_numbers_only_grow(store: Store) {

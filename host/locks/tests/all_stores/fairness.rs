@@ -1,8 +1,8 @@
 //! Nobody overtakes the first in line, whatever its mode, and a wait that is given up leaves nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use lockkeeper_locks::Mode;
+use lockkeeper_locks::{Mode, Wish};
 
 use crate::support::{LONG, Store, key, me, until};
 
@@ -36,7 +36,7 @@ pub async fn who_joins_a_holder_passes_by_those_who_wait_for_it(store: Store) {
     let exclusive = store.wait_for("repository", Mode::Exclusive);
     store.until_waiting(1).await;
     let (key, who) = (key("repository"), me());
-    let join = || store.locks.join(&key, &who, Duration::ZERO, &|_| ());
+    let join = || store.locks.join(Wish::new(&key, Mode::Shared, &who));
     let joined = join().await.unwrap();
     held.release().await.unwrap();
     // Whoever waits would have the lock by now if it could: others wait for it in vain.

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use lockkeeper_locks::{Holder, LockError, Mode, Released};
+use lockkeeper_locks::{Holder, LockError, Mode, Released, Wish};
 
 use crate::support::{ENDLESS, Process, Store, key, me};
 
@@ -33,7 +33,11 @@ pub async fn who_waits_is_listed_as_waiting_and_not_named_to_itself(store: Store
     let (wait, on_wait) = (Duration::from_millis(1500), |waiting: &lockkeeper_locks::Waiting| {
         told.lock().unwrap().push(waiting.clone());
     });
-    store.locks.acquire(&key("sync"), Mode::Shared, &me(), wait, &on_wait).await.unwrap_err();
+    store
+        .locks
+        .acquire(Wish::new(&key("sync"), Mode::Shared, &me()).within(wait).telling(&on_wait))
+        .await
+        .unwrap_err();
     let told = told.into_inner().unwrap();
     let [waiting] = &told[..] else { panic!("{told:?}") };
     let ids: Vec<&str> = waiting.holders.iter().map(|holder| &*holder.id).collect();

@@ -1,6 +1,6 @@
 //! How long a lock lasts, and how its holder learns of its end.
 
-use lockkeeper_locks::{LockError, Loss, Mode, Released};
+use lockkeeper_locks::{LockError, Loss, Mode, Released, Wish};
 
 use crate::support::{LONG, SHORT, Store, key, me};
 
@@ -9,7 +9,7 @@ pub async fn a_lock_is_held_for_longer_than_its_lease(store: Store) {
     let held = store.lock("sync", Mode::Exclusive).await;
     let shared = store.lock("repository", Mode::Shared).await;
     for (name, mode) in [("sync", Mode::Shared), ("repository", Mode::Exclusive)] {
-        let error = store.locks.acquire(&key(name), mode, &me(), SHORT * 2, &|_| ()).await;
+        let error = store.locks.acquire(Wish::new(&key(name), mode, &me()).within(SHORT * 2)).await;
         assert!(matches!(error, Err(LockError::TimedOut { .. })), "{error:?}");
     }
     assert_eq!((held.proof().loss(), shared.proof().loss()), (None, None));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use lockkeeper_locks::{BucketLocks, LockError, LockStore, Mode};
+use lockkeeper_locks::{BucketLocks, LockError, LockStore, Mode, Wish};
 use lockkeeper_remotes::s3::{self, MemoryS3};
 use lockkeeper_remotes::{Body, Conditions, Log, Remote, tcp};
 use lockkeeper_test_servers::{LOOPBACK, moto};
@@ -13,7 +13,7 @@ use crate::support::{SHORT, bucket_options, key, me, s3_options};
 
 async fn lock(origin: &str) -> Result<(), LockError> {
     let locks = BucketLocks::new(&bucket_options(origin, "probed", SHORT)).unwrap();
-    let lease = locks.acquire(&key("sync"), Mode::Exclusive, &me(), Duration::ZERO, &|_| ()).await?;
+    let lease = locks.acquire(Wish::new(&key("sync"), Mode::Exclusive, &me())).await?;
     lease.release().await
 }
 
@@ -86,8 +86,8 @@ async fn moto_keeps_locks() {
     let (one, other, sync) = (locks(), locks(), key("sync"));
     let mut before = None;
     for _ in 0..3 {
-        let lease = one.acquire(&sync, Mode::Exclusive, &me(), Duration::ZERO, &|_| ()).await.unwrap();
-        let refused = other.acquire(&sync, Mode::Shared, &me(), Duration::ZERO, &|_| ()).await.unwrap_err();
+        let lease = one.acquire(Wish::new(&sync, Mode::Exclusive, &me())).await.unwrap();
+        let refused = other.acquire(Wish::new(&sync, Mode::Shared, &me())).await.unwrap_err();
         assert!(matches!(refused, LockError::TimedOut { .. }), "{refused:?}");
         assert!(lease.fence() > before);
         before = lease.fence();

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use lockkeeper_locks::{LockError, Mode};
+use lockkeeper_locks::{LockError, Mode, Wish};
 use lockkeeper_test_servers::has;
 
 use crate::support::{ENDLESS, Process, SHORT, Store, key, me};
@@ -77,7 +77,7 @@ pub async fn clocks_that_are_ten_minutes_apart_change_nothing(store: Store) {
         store.until_waiting(1).await;
         // Longer than a lease: whoever went by the time of day would have given up on the holder by now.
         let store = store.with_lease(SHORT);
-        let error = store.locks.acquire(&key("sync"), Mode::Shared, &me(), SHORT * 2, &|_| ()).await;
+        let error = store.locks.acquire(Wish::new(&key("sync"), Mode::Shared, &me()).within(SHORT * 2)).await;
         assert!(matches!(error, Err(LockError::TimedOut { .. })), "{error:?}");
         assert_eq!(holder.asked(), "proven");
         // And nobody waits for ten minutes once it is gone.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
     BucketLocks, BucketOptions, EtcdLocks, EtcdOptions, FileLocks, Holder, Identity, Lease, LockError,
-    LockKey, LockStore, Mode, PostgresLocks, PostgresOptions, Tls,
+    LockKey, LockStore, Mode, PostgresLocks, PostgresOptions, Tls, Wish,
 };
 use lockkeeper_remotes::s3::{self, MemoryS3};
 use lockkeeper_remotes::tcp;
@@ -203,12 +203,12 @@ impl Store {
 
     /// Tries once.
     pub async fn try_lock(&self, text: &str, mode: Mode) -> Result<Lease, LockError> {
-        self.locks.acquire(&key(text), mode, &me(), Duration::ZERO, &|_| ()).await
+        self.locks.acquire(Wish::new(&key(text), mode, &me())).await
     }
 
     /// Takes it, however long it takes.
     pub async fn lock(&self, text: &str, mode: Mode) -> Lease {
-        self.locks.acquire(&key(text), mode, &me(), LONG, &|_| ()).await.unwrap()
+        self.locks.acquire(Wish::new(&key(text), mode, &me()).within(LONG)).await.unwrap()
     }
 
     /// Whether the lock is to be had now.
@@ -343,7 +343,7 @@ async fn other_process() {
     let mode = if mode == "shared" { Mode::Shared } else { Mode::Exclusive };
     let who = identity(std::process::id(), "the other process");
     let locks = Place::parse(place).open(Duration::from_millis(lease.parse().unwrap()));
-    let lease = locks.acquire(&key(name), mode, &who, LONG, &|_| ()).await.unwrap();
+    let lease = locks.acquire(Wish::new(&key(name), mode, &who).within(LONG)).await.unwrap();
     println!("held");
     let proof = lease.proof().clone();
     let asked = tokio::task::spawn_blocking(move || {

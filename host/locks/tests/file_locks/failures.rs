@@ -1,9 +1,8 @@
 //! Where a lock can't be kept, none is given.
 
 use std::fs;
-use std::time::Duration;
 
-use lockkeeper_locks::{FileLocks, LockError, LockStore, Mode};
+use lockkeeper_locks::{FileLocks, LockError, LockStore, Mode, Wish};
 
 use crate::support::{Folder, key, me};
 
@@ -13,7 +12,7 @@ async fn a_folder_that_can_not_be_made_is_named() {
     let file = folder.dir.path().join("file");
     fs::write(&file, "").unwrap();
     let locks = FileLocks::new(&file);
-    let error = locks.acquire(&key("sync"), Mode::Shared, &me(), Duration::ZERO, &|_| ()).await.unwrap_err();
+    let error = locks.acquire(Wish::new(&key("sync"), Mode::Shared, &me())).await.unwrap_err();
     assert!(matches!(&error, LockError::Io { path, .. } if path.starts_with(&file)), "{error}");
     assert!(error.to_string().contains("file/sync/.holders"), "{error}");
 }
@@ -22,7 +21,7 @@ async fn a_folder_that_can_not_be_made_is_named() {
 #[tokio::test]
 async fn a_file_system_that_can_not_be_written_is_an_error_also_for_root() {
     let locks = FileLocks::new("/proc/lockkeeper");
-    let error = locks.acquire(&key("sync"), Mode::Shared, &me(), Duration::ZERO, &|_| ()).await.unwrap_err();
+    let error = locks.acquire(Wish::new(&key("sync"), Mode::Shared, &me())).await.unwrap_err();
     assert!(matches!(error, LockError::Io { .. }), "{error}");
 }
 

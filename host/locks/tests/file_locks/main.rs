@@ -1,10 +1,9 @@
-//! File locks as other processes, other threads and the kernel see them.
+//! File locks as other processes, other threads and the kernel see them. What all stores do alike is in `all_stores`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
 mod exclusion;
 mod failures;
-mod fairness;
 mod processes;
 mod records;
 mod support;

@@ -2,31 +2,9 @@
 
 use std::fs::{self, File};
 
-use lockkeeper_locks::{FileLocks, Holder, LockStore, Mode};
+use lockkeeper_locks::{FileLocks, LockStore, Mode};
 
 use crate::support::{Folder, me};
-
-#[tokio::test]
-async fn a_holder_is_readable_while_it_holds_the_lock_and_no_longer() {
-    let folder = Folder::new();
-    assert_eq!(folder.holders().await, []);
-    let lease = folder.try_lock("model/a/b", Mode::Shared).await.unwrap();
-    let [holder] = &folder.holders().await[..] else { panic!() };
-    let expected = Holder {
-        id: lease.id().to_owned(),
-        key: lease.key().clone(),
-        mode: Mode::Shared,
-        waiting: false,
-        user: me().user,
-        host: me().host,
-        pid: me().pid,
-        command: me().command,
-        since: holder.since.clone(),
-    };
-    assert_eq!(*holder, expected);
-    drop(lease);
-    assert_eq!(folder.holders().await, []);
-}
 
 #[tokio::test]
 async fn listing_a_folder_that_is_not_there_makes_none() {

@@ -4,9 +4,9 @@ use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lockkeeper_locks::{FileLocks, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode};
+use lockkeeper_locks::{FileLocks, Holder, Identity, Lease, LockError, LockKey, LockStore, Mode, Wish};
 use tempfile::TempDir;
 
 /// Long enough for anything that is going to happen at all.
@@ -40,7 +40,7 @@ impl Folder {
 
     /// Tries once.
     pub async fn try_lock(&self, text: &str, mode: Mode) -> Result<Lease, LockError> {
-        self.locks.acquire(&key(text), mode, &me(), Duration::ZERO, &|_| ()).await
+        self.locks.acquire(Wish::new(&key(text), mode, &me())).await
     }
 
     /// Whether the lock is to be had now.
@@ -49,21 +49,6 @@ impl Folder {
             Ok(_) => true,
             Err(LockError::TimedOut { .. }) => false,
             Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Waits in a task of its own, which yields the lease.
-    pub fn wait_for(&self, text: &str, mode: Mode) -> tokio::task::JoinHandle<Lease> {
-        let (locks, key) = (self.locks.clone(), key(text));
-        tokio::spawn(async move { locks.acquire(&key, mode, &me(), LONG, &|_| ()).await.unwrap() })
-    }
-
-    /// Comes back when somebody stands first in line.
-    pub async fn until_somebody_waits(&self) {
-        let begun = Instant::now();
-        while !self.holders().await.iter().any(|holder| holder.waiting) {
-            assert!(begun.elapsed() < LONG, "nobody waits");
-            tokio::task::yield_now().await;
         }
     }
 
@@ -133,12 +118,6 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Lets it end by itself.
-    pub fn end(&mut self) {
-        drop(self.input.take());
-        assert!(self.child.wait().unwrap().success());
-    }
-
     /// Proves that something still reads this process's input and writes its output.
     pub fn echo(&mut self, word: &str) {
         writeln!(self.input.as_mut().unwrap(), "{word}").unwrap();
@@ -160,7 +139,7 @@ async fn other_process() {
     let [dir, name, mode, company] = what.split('|').collect::<Vec<_>>().try_into().unwrap();
     let mode = if mode == "shared" { Mode::Shared } else { Mode::Exclusive };
     let who = identity(std::process::id(), "the other process");
-    let _lease = FileLocks::new(dir).acquire(&key(name), mode, &who, Duration::ZERO, &|_| ()).await.unwrap();
+    let _lease = FileLocks::new(dir).acquire(Wish::new(&key(name), mode, &who)).await.unwrap();
     let child = (company == "with child").then(|| Command::new("cat").spawn().unwrap());
     println!("held");
     match child {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lockkeeper_locks::{Identity, LockKey, Mode};
+use lockkeeper_locks::{Identity, LockKey, Mode, Wish};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -134,7 +134,8 @@ async fn other_process() {
     let key = LockKey::parse("model/a/b").unwrap();
     loop {
         // Out of reach, or held for long: it tries again.
-        let Ok(lease) = locks.acquire(&key, Mode::Exclusive, &who, Duration::from_secs(20), &|_| ()).await
+        let Ok(lease) =
+            locks.acquire(Wish::new(&key, Mode::Exclusive, &who).within(Duration::from_secs(20))).await
         else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use lockkeeper_locks::{Lease, LockKey, Mode};
+use lockkeeper_locks::{Lease, LockKey, Mode, Wish};
 use lockkeeper_names::Digest;
 use lockkeeper_policy::{Access, Lock, LockName, Plan, Reach};
 use lockkeeper_sandbox::LogLevel;
@@ -112,12 +112,17 @@ impl Session {
 
     async fn acquire(&self, lock: &Lock, deadline: Instant) -> Result<Lease, Error> {
         let key = lock_key(&lock.name)?;
-        let wait = deadline.saturating_duration_since(Instant::now());
-        let (who, on_wait) = (&self.machine.identity, self.machine.on_wait.as_ref());
+        let wish = Wish {
+            key: &key,
+            mode: mode(lock.access),
+            who: &self.machine.identity,
+            wait: deadline.saturating_duration_since(Instant::now()),
+            on_wait: self.machine.on_wait.as_ref(),
+        };
         let lease = if lock.access == Access::Shared && self.outer_shares(&lock.name) {
-            self.store.join(&key, who, wait, on_wait)
+            self.store.join(wish)
         } else {
-            self.store.acquire(&key, mode(lock.access), who, wait, on_wait)
+            self.store.acquire(wish)
         };
         let lease = tokio::select! {
             lease = lease => lease?,
