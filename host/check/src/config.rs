@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use lockkeeper_sandbox::{Bytes, Limits};
+use lockkeeper_sandbox::Limits;
 use serde::Deserialize;
 
 use crate::namespace::PLACEHOLDER;
@@ -61,47 +61,7 @@ pub struct CheckConfig {
     #[serde(default)]
     remote: Option<Remote>,
     #[serde(default)]
-    limits: LimitsConfig,
-}
-
-/// As in `lockkeeper.toml`, but for `time`: here it is virtual.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct LimitsConfig {
-    memory: Option<Size>,
-    table_elements: Option<u64>,
-    instances: Option<u32>,
-    stack: Option<Size>,
-    output: Option<Size>,
-    log: Option<Size>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct Size(Bytes);
-
-impl TryFrom<String> for Size {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-impl LimitsConfig {
-    fn limits(self) -> Limits {
-        let default = Limits::default();
-        let size = |set: Option<Size>, default| set.map_or(default, |size| size.0);
-        Limits {
-            memory: size(self.memory, default.memory),
-            table_elements: self.table_elements.unwrap_or(default.table_elements),
-            instances: self.instances.unwrap_or(default.instances),
-            stack: size(self.stack, default.stack),
-            output: size(self.output, default.output),
-            log: size(self.log, default.log),
-            ..default
-        }
-    }
+    limits: Limits,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -140,6 +100,10 @@ impl CheckConfig {
             .map_err(|source| CheckConfigError::Unreadable { path: path.to_owned(), source })?;
         let invalid = |problem| CheckConfigError::Invalid { path: path.to_owned(), problem };
         let config: Self = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if config.limits.time != Limits::default().time {
+            let problem = "limits.time: time is virtual here, and a call may take half an hour of it";
+            return Err(invalid(problem.to_owned()));
+        }
         let wrong = config.remote.iter().flat_map(|remote| &remote.folders).find(|folder| !is_place(folder));
         let separate = |value: &Value| matches!(value, Value::Text(text) if text.contains(PLACEHOLDER));
         if config.remote.as_ref().is_some_and(|remote| !remote.tcp.is_empty())
@@ -166,7 +130,7 @@ impl CheckConfig {
             Value::Truth(truth) => truth.to_string(),
         };
         let config = self.config.into_iter().map(|(key, value)| (key, text(value))).collect();
-        let settings = Settings { config, limits: self.limits.limits(), ..Settings::folder() };
+        let settings = Settings { config, limits: self.limits, ..Settings::folder() };
         match self.remote {
             Some(remote) => {
                 let grant = |guest| FolderGrant { guest, writable: true };
@@ -200,6 +164,8 @@ fn is_place(folder: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use lockkeeper_sandbox::Bytes;
+
     use super::*;
 
     fn read(text: &str) -> Result<CheckConfig, CheckConfigError> {

@@ -39,7 +39,7 @@ pub use grants::{FolderAccess, FolderGrant, GrantError, Grants, HttpOrigin, TcpT
 pub use guest::Pulling;
 pub use identity::{ComponentDigest, Identity, inspect};
 pub use index::{Finding, FindingKind, IndexAction, Indexed, OnFinding};
-pub use limits::{Bytes, Limits};
+pub use limits::{Bytes, Limits, parse_duration};
 pub use network::Network;
 pub use secret::{Environment, NoEnvironment, Secret, SecretError, SecretSource, Secrets};
 pub use trouble::Trouble;

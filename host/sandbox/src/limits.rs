@@ -2,13 +2,23 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
 use wasmtime::ResourceLimiter;
 
 use crate::error::LimitHit;
 
 /// A number of bytes, written like `512MiB`, `64 KiB` or `1048576`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Bytes(pub u64);
+
+impl TryFrom<String> for Bytes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
 
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -34,8 +44,19 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Reads a duration, written like `90s`, `500ms`, `10m` or `2h`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text);
+    parsed.map_err(|_| format!("`{text}` is not a duration; write it like 90s, 500ms, 10m or 2h"))
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
 /// What one call may use. The defaults leave room for a guest that brings an interpreter along.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
     /// Linear memory, all memories of the call together.
     pub memory: Bytes,
@@ -46,6 +67,7 @@ pub struct Limits {
     /// The guest's stack.
     pub stack: Bytes,
     /// How long a call may take by the clock on the wall.
+    #[serde(deserialize_with = "duration")]
     pub time: Duration,
     /// What it may write to standard output and error together, and the longest text it may return.
     pub output: Bytes,

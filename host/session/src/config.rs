@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use lockkeeper_names::{ExtensionName, Root};
 use lockkeeper_sandbox::{
-    Bytes, Environment, FolderAccess, FolderGrant, Grants, HttpOrigin, Limits, Scheme, Secret, SecretError,
-    Secrets, TcpTarget,
+    Environment, FolderAccess, FolderGrant, Grants, HttpOrigin, Limits, Scheme, Secret, SecretError, Secrets,
+    TcpTarget, parse_duration,
 };
 use serde::Deserialize;
 
@@ -95,7 +95,7 @@ pub struct DatastoreConfig {
     grants: GrantsConfig,
     /// What a call may use.
     #[serde(default)]
-    limits: LimitsConfig,
+    pub limits: Limits,
 }
 
 /// A value for the extension: text, a number, a truth value, or a secret; the extension gets its text.
@@ -156,18 +156,6 @@ enum AccessConfig {
     ReadWrite,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct LimitsConfig {
-    memory: Option<Parsed<Bytes>>,
-    table_elements: Option<u64>,
-    instances: Option<u32>,
-    stack: Option<Parsed<Bytes>>,
-    time: Option<Parsed<Seconds>>,
-    output: Option<Parsed<Bytes>>,
-    log: Option<Parsed<Bytes>>,
-}
-
 /// A value that is written as text and checked while reading, so that its error names the line.
 #[derive(Debug, Clone)]
 struct Parsed<T>(T);
@@ -190,10 +178,7 @@ impl std::str::FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = humantime::parse_duration(text);
-        parsed
-            .map(Seconds)
-            .map_err(|_| format!("`{text}` is not a duration; write it like 90s, 500ms, 10m or 2h"))
+        parse_duration(text).map(Seconds)
     }
 }
 
@@ -322,26 +307,11 @@ impl RepositoryConfig {
             tcp: grants.tcp.iter().map(|target| target.0.clone()).collect(),
         })
     }
-
-    /// The limits, with the defaults where the repository sets none.
-    pub fn limits(&self) -> Limits {
-        let (set, default) = (&self.datastore.limits, Limits::default());
-        let bytes = |set: &Option<Parsed<Bytes>>, default| set.as_ref().map_or(default, |bytes| bytes.0);
-        Limits {
-            memory: bytes(&set.memory, default.memory),
-            table_elements: set.table_elements.unwrap_or(default.table_elements),
-            instances: set.instances.unwrap_or(default.instances),
-            stack: bytes(&set.stack, default.stack),
-            time: set.time.as_ref().map_or(default.time, |time| time.0.0),
-            output: bytes(&set.output, default.output),
-            log: bytes(&set.log, default.log),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use lockkeeper_sandbox::{NoEnvironment, SecretSource};
+    use lockkeeper_sandbox::{Bytes, NoEnvironment, SecretSource};
 
     use super::*;
 
@@ -357,7 +327,7 @@ mod tests {
         let config = read("[datastore]\nextension = \"@lockkeeper/plain\"\n").unwrap();
         assert_eq!(config.roots, [Root::parse("data").unwrap()]);
         assert_eq!(config.locks.wait(), Duration::from_secs(60));
-        assert_eq!(config.limits(), Limits::default());
+        assert_eq!(config.datastore.limits, Limits::default());
     }
 
     #[test]
@@ -387,7 +357,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.grants(Path::new("/repo")).unwrap().folders[0].host, Path::new("/repo/../remote"));
-        assert_eq!(config.limits().memory, Bytes(64 << 20));
+        assert_eq!(config.datastore.limits.memory, Bytes(64 << 20));
         assert_eq!(config.locks.wait(), Duration::from_secs(5));
         assert_eq!(config.datastore.config["depth"].plain().unwrap(), "3");
     }

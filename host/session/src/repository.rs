@@ -100,7 +100,7 @@ impl Repository {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.config.limits()
+        self.config.datastore.limits.clone()
     }
 
     /// The folder of the repository's file locks.
