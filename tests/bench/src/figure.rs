@@ -26,7 +26,7 @@ pub enum Bar {
 pub struct Figure {
     /// What was measured.
     pub what: String,
-    /// Against what.
+    /// Against what, if against anything.
     pub against: String,
     /// The number.
     pub value: Spread,
@@ -112,8 +112,10 @@ impl fmt::Display for Figure {
         };
         let value = format!("{} ({} to {}){}", number(median), number(low), number(high), self.unit);
         let bar = format!("{sign}{bar}");
-        let (what, against, detail) = (&self.what, &self.against, &self.detail);
-        write!(f, "{what:<62} {value:>28} {bar:>7} {verdict:<7} against {against}: {detail}")
+        let (what, detail) = (&self.what, &self.detail);
+        let against =
+            if self.against.is_empty() { String::new() } else { format!("against {}: ", self.against) };
+        write!(f, "{what:<62} {value:>28} {bar:>7} {verdict:<7} {against}{detail}")
     }
 }
 

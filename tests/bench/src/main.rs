@@ -11,7 +11,7 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use figure::Report;
 use scenes::SCENES;
@@ -47,14 +47,18 @@ fn measure(names: &[&str]) -> Result<()> {
     let folder = folder();
     std::fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
-    let mut report = Report::default();
+    let (mut report, mut failed) = (Report::default(), Vec::new());
     for scene in SCENES.iter().filter(|scene| names.is_empty() || names.contains(&scene.name)) {
         eprintln!("{}: {}", scene.name, scene.what);
         let space = tempfile::Builder::new().prefix("measured-").tempdir_in(&folder)?;
-        (scene.measure)(space.path(), &mut report).with_context(|| scene.name)?;
+        if let Err(error) = (scene.measure)(space.path(), &mut report) {
+            eprintln!("  failed: {error:#}");
+            failed.push(scene.name);
+        }
     }
     report.write(&folder)?;
     print!("{report}");
     println!("\nas JSON and plots: {}", folder.display());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }

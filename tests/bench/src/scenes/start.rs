@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use lockkeeper_sandbox::{Events, Grants, Limits, LogLevel, Network, Sandbox, Secrets, Setting, inspect};
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::contest::{Spread, milliseconds, ratio, take_turns};
 use crate::figure::{Bar, Figure, Report, number};
@@ -46,18 +45,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
-struct Wasi {
-    context: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Wasi {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
-    }
-}
-
-/// As `wasmtime run --allow-precompiled` starts one: no check of what it is, and nothing behind the imports that aren't WASI's.
+/// As `wasmtime run --allow-precompiled` starts one, and with even less behind its imports: no check of what it is, and nothing that
+/// any import does.
 pub fn theirs(precompiled: &Path) -> Result<()> {
     start_precompiled(precompiled).map_err(unwrapped)
 }
@@ -72,12 +61,9 @@ fn start_precompiled(precompiled: &Path) -> wasmtime::Result<()> {
     // Safety: `precompile` made it a moment ago.
     #[expect(unsafe_code, reason = "what is compared with does it")]
     let component = unsafe { Component::deserialize_file(&engine, precompiled) }?;
-    let mut linker: Linker<Wasi> = Linker::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    linker.allow_shadowing(true);
+    let mut linker = Linker::new(&engine);
     linker.define_unknown_imports_as_traps(&component)?;
-    let wasi = Wasi { context: WasiCtx::builder().build(), table: ResourceTable::new() };
-    let mut store = Store::new(&engine, wasi);
+    let mut store = Store::new(&engine, ());
     store.set_epoch_deadline(1);
     runtime()?.block_on(linker.instantiate_async(&mut store, &component))?;
     Ok(())
