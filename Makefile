@@ -16,7 +16,7 @@ demo: ## Take an inventory of this machine in two repositories that share one re
 
 .PHONY: test
 test: ## Run every test, with real components, processes, locks and servers
-	@bash tests/packages.sh || { echo "what needs etcd, PostgreSQL, other clocks or valgrind is skipped" >&2; test -z "$$CI"; }
+	@bash tests/servers/packages.sh || { echo "what needs etcd, PostgreSQL, other clocks or valgrind is skipped" >&2; test -z "$$CI"; }
 	@bash tests/servers/venv.sh || { echo "no servers in target/servers: what needs them is skipped" >&2; test -z "$$CI"; }
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace $(GUEST_TESTS)

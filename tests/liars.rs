@@ -16,7 +16,8 @@ use lockkeeper_check::SuiteName::{Crash, Fault, Interleave, Scope};
 use lockkeeper_check::{
     Check, Counts, Finding, Options, Outcome, Progress, Protocol, Settings, Subject, SuiteName, SuiteVerdict,
 };
-use support::{guest, servers};
+use lockkeeper_test_servers::secantus;
+use support::guest;
 
 /// Each mutation, the suite that has to catch it, and what else may.
 const LIARS: [(&str, SuiteName); 19] = [
@@ -68,7 +69,7 @@ fn load(name: &str) -> Option<Subject> {
         "s3" => store(Protocol::S3, "bucket").with("endpoint", origin),
         "gcs" => store(Protocol::Gcs, "bucket").with("endpoint", origin),
         "mongodb" => {
-            let address = servers::secantus()?.address();
+            let address = secantus()?.address();
             Settings::server(address).with("url", &format!("mongodb://{address}/{{namespace}}"))
         }
         _ => Settings::folder(),

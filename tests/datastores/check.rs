@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use lockkeeper_check::{Actor, CachePath, Failure, Repository, Settings, Subject, SuiteName, run};
 use lockkeeper_remotes::s3::{self, MemoryS3};
+use lockkeeper_test_servers::secantus;
 use serde_json::Value;
 use support::servers::{InProcess, strict_s3};
-use support::{Ran, World, guest, says, servers, world};
+use support::{Ran, World, guest, says, world};
 
 const NOT_CONFORMANT: i32 = 76;
 
@@ -35,7 +36,7 @@ fn liar(world: &World, server: &InProcess<MemoryS3>, mutation: &str, arguments: 
 
 #[test]
 fn a_mongodb_datastore_keeps_its_promises_on_its_real_server() {
-    let Some(server) = servers::secantus() else { return };
+    let Some(server) = secantus() else { return };
     let (world, address) = (world!(), server.address());
     let config =
         format!("[config]\nurl = \"mongodb://{address}/{{namespace}}\"\n[remote]\ntcp = [\"{address}\"]\n");

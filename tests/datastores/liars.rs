@@ -1,8 +1,10 @@
 //! A store that doesn't honour conditions is found out before anything is trusted to it.
 
 use lockkeeper_remotes::{Conditions, gcs, s3};
+use lockkeeper_test_servers::LyingS3;
 use support::datastores::Store;
-use support::{fails, says, servers, world, world_with_credentials};
+use support::servers::InProcess;
+use support::{fails, says, world, world_with_credentials};
 
 const REPORTED: i32 = 69;
 
@@ -38,8 +40,7 @@ fn an_s3_whose_conditions_are_not_atomic_is_refused() {
     let found = (0..10).any(|attempt| {
         let world = world!();
         let folder = world.path("store");
-        std::fs::create_dir_all(folder.join("bucket")).unwrap();
-        let server = servers::lying_s3(&folder);
+        let server = InProcess::start(LyingS3::new(&folder, None));
         let origin = format!("http://{}", server.address());
         let a = world.repository("a", "s3");
         a.write(

@@ -1,7 +1,6 @@
 //! The datastores that are tested alike, each on each of its servers.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lockkeeper_remotes::gcs::{self, MemoryGcs};
 use lockkeeper_remotes::s3::{self, Keys, MemoryS3};
 use lockkeeper_remotes::{Log, Remote as _};
+use lockkeeper_test_servers::{ask, fake_gcs, moto, python, secantus};
 
 use crate::proxy::{Proxy, Service};
 use crate::servers::{self, InProcess};
@@ -63,9 +63,9 @@ impl Store {
                 static NUMBER: AtomicUsize = AtomicUsize::new(0);
                 let name = format!("store-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
                 let address = match kind {
-                    Kind::Moto => servers::moto()?.address(),
-                    Kind::FakeGcs => servers::fake_gcs()?.address(),
-                    _ => servers::secantus()?.address(),
+                    Kind::Moto => moto()?.address(),
+                    Kind::FakeGcs => fake_gcs()?.address(),
+                    _ => secantus()?.address(),
                 };
                 match kind {
                     Kind::Moto => ask(address, &format!("PUT /{name}"), ""),
@@ -123,7 +123,7 @@ impl Store {
     /// Runs a script of `tests/servers` with the server's port, the store's name there and more arguments.
     pub fn python(&self, script: &str, arguments: &[&str]) {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let ran = Command::new(tests.join("../target/servers/bin/python"))
+        let ran = Command::new(python())
             .arg(tests.join("servers").join(script))
             .arg(self.address().port().to_string())
             .arg(&self.name)
@@ -235,18 +235,4 @@ pub fn reveals_nothing(said: &str) {
     for (name, secret) in SECRETS {
         assert!(!said.contains(secret), "{name} is revealed: {said}");
     }
-}
-
-/// Asks a server for something that must succeed.
-fn ask(address: SocketAddr, line: &str, body: &str) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    write!(
-        stream,
-        "{line} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
 }

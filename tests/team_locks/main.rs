@@ -15,14 +15,14 @@ use lockkeeper_test_servers::Server;
 
 /// The lines of `[locks]` for an etcd, in a space of the test's own.
 fn in_etcd(server: &Server, name: &str, more: &str) -> String {
-    let port = server.port;
+    let port = server.address().port();
     format!(
         "[locks]\nstore = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\nname = \"{name}\"\nlease = \"3s\"\n{more}"
     )
 }
 
 fn in_postgres(server: &Server, name: &str) -> String {
-    let port = server.port;
+    let port = server.address().port();
     format!(
         "[locks]\nstore = \"postgres\"\nurl = \"postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable\"\n\
          name = \"{name}\"\nlease = \"3s\"\n"

@@ -42,15 +42,11 @@ fn problem(world: &World, locks: &str) -> String {
     problem
 }
 
-/// A certificate for this machine, its key and a password. The certificate is in `ca.pem`.
+/// What a server has. The certificate of its authority is in `ca.pem`.
 fn secured(world: &World) -> Secured {
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    std::fs::write(world.path("ca.pem"), made.cert.pem()).unwrap();
-    Secured {
-        certificate: made.cert.pem(),
-        key: made.signing_key.serialize_pem(),
-        password: PASSWORD.to_owned(),
-    }
+    let secured = Secured::new(PASSWORD);
+    std::fs::write(world.path("ca.pem"), &secured.authority).unwrap();
+    secured
 }
 
 #[test]
@@ -85,7 +81,7 @@ fn an_etcd_that_wants_a_password_over_tls_keeps_locks_although_a_member_is_gone(
         format!(
             "[locks]\nstore = \"etcd\"\nlease = \"3s\"\n\
              endpoints = [\"https://127.0.0.1:1\", \"https://127.0.0.1:{}\"]\n{more}",
-            server.port
+            server.address().port()
         )
     };
     let login = "user = \"lockkeeper\"\npassword = { env = \"LOCKS_PASSWORD\" }\n";
@@ -105,7 +101,7 @@ fn a_postgresql_that_wants_a_password_over_tls_keeps_locks() {
         format!(
             "[locks]\nstore = \"postgres\"\nlease = \"3s\"\n\
              url = \"postgres://postgres@127.0.0.1:{}/postgres\"\n{more}",
-            server.port
+            server.address().port()
         )
     };
     let password = "password = { file = \"../password\" }\n";

@@ -45,7 +45,7 @@ async fn a_free_lock_in_a_bucket_costs_the_same_however_many_others_there_are() 
 
 /// How many requests of a kind an etcd has answered.
 fn answered(server: &Server, method: &str) -> usize {
-    let mut connection = TcpStream::connect((server.address, server.port)).unwrap();
+    let mut connection = TcpStream::connect(server.address()).unwrap();
     write!(connection, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     connection.read_to_string(&mut text).unwrap();
@@ -148,11 +148,7 @@ async fn measured() {
     let unsigned = MemoryS3::new(lockkeeper_remotes::s3::Options::default()).unwrap();
     let unsigned = tcp::Server::start(unsigned).await.unwrap();
     let (etcd, postgres) = (shared_etcd().unwrap(), shared_postgres().unwrap());
-    for (kind, to) in [
-        ("etcd", SocketAddr::from((etcd.address, etcd.port))),
-        ("postgres", SocketAddr::from((postgres.address, postgres.port))),
-        ("bucket", s3.address()),
-    ] {
+    for (kind, to) in [("etcd", etcd.address()), ("postgres", postgres.address()), ("bucket", s3.address())] {
         let plain = if kind == "bucket" { unsigned.address() } else { to };
         let plain = plainest_write(kind, plain, TIMES).await;
         let (at, turns) = counting(to);

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use lockkeeper_locks::{BucketLocks, LockError, LockStore, Mode, Wish};
 use lockkeeper_remotes::s3::{self, MemoryS3};
-use lockkeeper_remotes::{Body, Conditions, Log, Remote, tcp};
-use lockkeeper_test_servers::{LOOPBACK, moto};
+use lockkeeper_remotes::{Conditions, Remote, tcp};
+use lockkeeper_test_servers::{LyingS3, moto};
 
 use crate::support::{SHORT, bucket_options, key, me, s3_options};
 
@@ -39,31 +37,10 @@ async fn a_store_that_looks_first_and_then_writes_is_refused() {
     is_refused(MemoryS3::new(options).unwrap()).await;
 }
 
-/// A server that people use, whose conditions aren't atomic.
-#[derive(Clone)]
-struct S3sFs(s3s::service::S3Service);
-
-impl Remote for S3sFs {
-    async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let response = self.0.call(request.map(s3s::Body::http_body_unsync)).await.unwrap();
-        response.map(|body| body.boxed_unsync())
-    }
-
-    fn log(&self) -> Log {
-        Log::default()
-    }
-
-    fn clear_log(&self) {}
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3s_fs_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("bucket")).unwrap();
-    let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
-    let mut service = s3s::service::S3ServiceBuilder::new(files);
-    service.set_auth(s3s::auth::SimpleAuth::from_single("test", "test"));
-    is_refused(S3sFs(service.build())).await;
+    is_refused(LyingS3::new(folder.path(), Some(("test", "test")))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,8 +57,8 @@ async fn a_store_is_probed_once_and_trusted_after_that() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn moto_keeps_locks() {
-    let Some(moto) = moto(LOOPBACK) else { return };
-    let origin = format!("http://127.0.0.1:{}", moto.port);
+    let Some(moto) = moto() else { return };
+    let origin = format!("http://{}", moto.address());
     let locks = || BucketLocks::new(&bucket_options(&origin, "shared", Duration::from_secs(60))).unwrap();
     let (one, other, sync) = (locks(), locks(), key("sync"));
     let mut before = None;

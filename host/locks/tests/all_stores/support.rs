@@ -63,7 +63,7 @@ impl Place {
     }
 
     pub fn at_etcd(server: &Server) -> Self {
-        Self::new("etcd", format!("http://{}:{}", server.address, server.port))
+        Self::new("etcd", format!("http://{}", server.address()))
     }
 
     pub fn at_bucket(origin: &str) -> Self {
@@ -82,7 +82,7 @@ impl Place {
 
     pub fn postgres() -> Option<Self> {
         shared_postgres().map(|server| {
-            let port = server.port;
+            let port = server.address().port();
             Self::new("postgres", format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"))
         })
     }

@@ -53,7 +53,7 @@ impl Served {
     }
 
     fn process(kind: &'static str, server: Server) -> Self {
-        Self { kind, at: (server.address, server.port).into(), _server: Kept::Process(server) }
+        Self { kind, at: server.address(), _server: Kept::Process(server) }
     }
 
     /// Which store it is.
