@@ -154,7 +154,7 @@ fn any_tree_and_what_becomes_of_it_arrive_through_a_strict_google_cloud_storage(
 
 #[test]
 fn any_tree_and_what_becomes_of_it_arrive_through_fake_gcs_server() {
-    arrive(Kind::FakeGcs, 500);
+    arrive(Kind::FakeGcs, 5000);
 }
 
 #[test]
