@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::unsynced::sync_folder;
 use super::{Folder, absent, failed};
 use crate::{Body, Document, DocumentRead, Error, Result, Swap, Token};
 
@@ -56,12 +57,15 @@ pub(super) fn swap(remote: &Folder, key: &str, expected: Option<&Token>, bytes: 
         None => 0,
     };
     let own = expected + 1;
-    let temporary = remote.write_temporary(key, Body::of(bytes.to_vec()))?;
+    // A document says that objects are there.
+    let (temporary, content) = remote.write_temporary(key, Body::of(bytes.to_vec()))?;
+    let safe = remote.unsynced.borrow_mut().sync().and_then(|()| content.sync_all());
+    safe.map_err(|error| failed("write", key, &error))?;
     let linked = remote.place(&format!("{key}/{}", name(own)), |target| fs::hard_link(&temporary.0, target));
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Swap::Mismatch),
         Err(error) => return Err(remote.link_failed(key, &error)),
-        Ok(()) => {}
+        Ok(_) => sync_folder(&folder),
     }
     let found = generations(&folder).map_err(|error| failed("read", key, &error))?;
     if found.iter().any(|generation| *generation > own) {

@@ -2,7 +2,9 @@
 
 mod documents;
 mod listing;
+mod unsynced;
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 use futures_util::stream::{self, LocalBoxStream};
 
+use self::unsynced::{Unsynced, sync_folder};
 use crate::body::BUFFER;
 use crate::path::OWN;
 use crate::shard::Entry;
@@ -19,8 +22,11 @@ use crate::{Body, DocumentRead, Error, Listed, Object, PutNew, Remote, Result, S
 const ATTEMPTS: u32 = 4;
 
 /// A remote that keeps each object in a file of its own. The file system has to support hard links.
+///
+/// New objects survive a power failure from the next document on that is written: nobody looks for them before.
 pub struct Folder {
     root: PathBuf,
+    unsynced: RefCell<Unsynced>,
 }
 
 impl Folder {
@@ -28,7 +34,7 @@ impl Folder {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         match fs::read_dir(&root) {
-            Ok(_) => Ok(Self { root }),
+            Ok(_) => Ok(Self { root, unsynced: RefCell::default() }),
             Err(error) => Err(Error::config(format!(
                 "can't open the folder that `root` names: {error}; grant it in [datastore.grants] folders"
             ))
@@ -41,43 +47,55 @@ impl Folder {
     }
 
     /// Writes a file under a name of its own, where nobody looks for it.
-    fn write_temporary(&self, key: &str, mut body: Body) -> Result<Temporary> {
+    fn write_temporary(&self, key: &str, mut body: Body) -> Result<(Temporary, File)> {
         let folder = self.root.join(OWN).join("tmp");
         let mut write = || {
-            fs::create_dir_all(&folder)?;
             let name = getrandom::u64().map_err(io::Error::other)?;
             let temporary = Temporary(folder.join(format!("{name:016x}")));
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary.0)?;
+            let mut file =
+                in_folder(&folder, || OpenOptions::new().write(true).create_new(true).open(&temporary.0))?;
             loop {
                 let piece = body.read(BUFFER)?;
                 if piece.is_empty() {
-                    break;
+                    return Ok((temporary, file));
                 }
                 file.write_all(&piece)?;
             }
-            file.sync_all()?;
-            Ok(temporary)
         };
         write().map_err(|error| failed("write", key, &error))
     }
 
-    /// Names a written file by `step`, which says how; makes the folder for it, again if it is pruned meanwhile.
-    fn place(&self, key: &str, step: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    /// Gives a written file its name by `step`, which says how.
+    fn place(&self, key: &str, step: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
         let target = self.file(key);
-        let folder = target.parent().unwrap_or(&self.root);
-        let mut attempt = 1;
-        loop {
-            fs::create_dir_all(folder)?;
-            match step(&target) {
-                Err(error) if error.kind() == ErrorKind::NotFound && attempt < ATTEMPTS => attempt += 1,
-                result => {
-                    result?;
-                    sync_folder(folder);
-                    return Ok(());
-                }
+        in_folder(target.parent().unwrap_or(&self.root), || step(&target))?;
+        Ok(target)
+    }
+
+    /// Creates an object that is synced later; gives the file back if the key is taken.
+    fn create(&self, key: &str, temporary: &Temporary, file: File) -> Result<Option<File>> {
+        match self.place(key, |target| fs::hard_link(&temporary.0, target)) {
+            Ok(target) => {
+                let added = self.unsynced.borrow_mut().add(file, &target);
+                added.map_err(|error| failed("write", key, &error)).map(|()| None)
             }
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
+                Ok(Some(file))
+            }
+            Err(error) => Err(self.link_failed(key, &error)),
         }
     }
+}
+
+/// Does what needs a folder, and makes the folder where there is none, again if it is pruned meanwhile.
+fn in_folder<T>(folder: &Path, step: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..ATTEMPTS {
+        match step() {
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(folder)?,
+            result => return result,
+        }
+    }
+    step()
 }
 
 impl Remote for Folder {
@@ -92,23 +110,24 @@ impl Remote for Folder {
     }
 
     async fn put(&self, key: &str, body: Body) -> Result<()> {
-        let temporary = self.write_temporary(key, body)?;
-        self.place(key, |target| fs::rename(&temporary.0, target))
-            .map_err(|error| failed("write", key, &error))
+        let (temporary, file) = self.write_temporary(key, body)?;
+        let Some(file) = self.create(key, &temporary, file)? else { return Ok(()) };
+        // What is replaced may be in use, so the new bytes have to be safe before they take its name.
+        let replaced =
+            file.sync_all().and_then(|()| self.place(key, |target| fs::rename(&temporary.0, target)));
+        let target = replaced.map_err(|error| failed("write", key, &error))?;
+        self.unsynced.borrow_mut().add_name(&target);
+        Ok(())
     }
 
     async fn put_new(&self, key: &str, body: Body) -> Result<PutNew> {
-        if fs::symlink_metadata(self.file(key)).is_ok() {
+        // Nobody should write a large file in vain.
+        if body.size() > BUFFER as u64 && fs::symlink_metadata(self.file(key)).is_ok() {
             return Ok(PutNew::Exists);
         }
-        let temporary = self.write_temporary(key, body)?;
-        match self.place(key, |target| fs::hard_link(&temporary.0, target)) {
-            Ok(()) => Ok(PutNew::Created),
-            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
-                Ok(PutNew::Exists)
-            }
-            Err(error) => Err(self.link_failed(key, &error)),
-        }
+        let (temporary, file) = self.write_temporary(key, body)?;
+        let taken = self.create(key, &temporary, file)?;
+        Ok(taken.map_or(PutNew::Created, |_| PutNew::Exists))
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -132,7 +151,10 @@ impl Remote for Folder {
     async fn rename(&self, from: &str, to: &str, _: &Entry) -> Result<bool> {
         let source = self.file(from);
         match self.place(to, |target| fs::rename(&source, target)) {
-            Ok(()) => Ok(true),
+            Ok(target) => {
+                self.unsynced.borrow_mut().add_name(&target);
+                Ok(true)
+            }
             Err(error) if absent(&error) && !source.exists() => Ok(false),
             Err(error) => Err(failed("write", to, &error)),
         }
@@ -193,11 +215,6 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
-}
-
-/// Makes a new name survive a power failure, where folders can be synced.
-fn sync_folder(folder: &Path) {
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Says whether a path leads nowhere, as opposed to an error on the way.
