@@ -30,7 +30,7 @@ check-liars: ## Show which suite of `lockkeeper check` catches which broken exte
 	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --nocapture made_for_it_table
 
 .PHONY: check-honest
-check-honest: ## Check every honest extension with twenty seeds each, as long as `lockkeeper check` does; takes hours
+check-honest: ## Check every honest extension with twenty seeds each; takes half an hour
 	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --ignored --nocapture whole_check_table
 
 .PHONY: install

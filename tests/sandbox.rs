@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
-use support::{Ran, Repository, World, files, says, world};
+use support::{Ran, Repository, World, fails, files, says, world};
 
 /// A repository whose guest does one thing wrong, or nothing if `told` is empty; `more` are further tables.
 ///
@@ -189,6 +189,25 @@ fn a_host_call_that_never_finishes_is_stopped_by_the_time_limit() {
         let said = contained(call, "never-finishes", &limits("time = \"300ms\""), 72);
         says(&said, &["300ms", "`time`"]);
     }
+}
+
+#[test]
+fn a_file_operation_that_hangs_is_stopped_by_the_time_limit_and_frees_its_locks() {
+    let world = world!();
+    let repository = world.configured("a", "filesystem", "", &limits("time = \"300ms\""));
+    repository.write("data/kind/one/file", "content");
+    repository.ok(&["push", "--model", "kind/one"]);
+    let object = world.remote().join("data/kind/one/file");
+    std::fs::remove_file(&object).unwrap();
+    // To open a pipe that nobody writes to takes for ever.
+    assert!(std::process::Command::new("mkfifo").arg(&object).status().unwrap().success());
+    let fresh = world.configured("b", "filesystem", "", &limits("time = \"300ms\""));
+    let said = fails(&fresh.run(&["pull", "--model", "kind/one"]), 72);
+    says(&said, &["300ms", "`time`"]);
+    std::fs::remove_file(&object).unwrap();
+    std::fs::write(&object, "content").unwrap();
+    fresh.ok(&["pull", "--model", "kind/one"]);
+    assert_eq!(fresh.read("data/kind/one/file").as_deref(), Some(&b"content"[..]));
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub struct Setting {
     pub permit: Arc<dyn Permit>,
 }
 
-/// Says whether a call may go on. Asked before a guest is let run on, and before each of its requests is sent.
+/// Says whether a call may go on. Asked before each of its calls of the host, and before each of its requests is sent.
 pub trait Permit: Send + Sync {
     /// Whether it may no longer: the guest is then dropped where it stands, and told nothing.
     fn is_revoked(&self) -> bool;

@@ -1,11 +1,15 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_changes::Change;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
-use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::call::{Permit, PullReport, Pulled, PushReport, Pushed, Setting};
 use crate::denial::Denials;
@@ -23,13 +27,16 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a guest that was asked to stop may take to clean up.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a guest whose call is over may take to notice.
+const HANGS: Duration = Duration::from_secs(1);
+
 /// A loaded extension.
 pub struct Extension {
     engine: Engine,
     /// Keeps the engine's clock going, without which a guest that computes for ever is never stopped.
-    _ticker: Arc<()>,
+    ticker: Arc<()>,
     identity: Identity,
-    linked: Linked,
+    linked: Arc<Linked>,
 }
 
 /// What came of asking an extension for its capabilities.
@@ -55,7 +62,7 @@ impl Declared {
 
 impl Extension {
     pub(crate) fn new(engine: Engine, ticker: Arc<()>, identity: Identity, linked: Linked) -> Self {
-        Self { engine, _ticker: ticker, identity, linked }
+        Self { engine, ticker, identity, linked: Arc::new(linked) }
     }
 
     /// Who the extension is.
@@ -68,8 +75,8 @@ impl Extension {
         let denials = Denials::default();
         let asked = async {
             let guest = Guest::asked(setting, &denials).map_err(|error| setup("capabilities", &error))?;
-            self.call("capabilities", guest, &denials, async |store| {
-                Ok(Ok(self.linked.scoped_sync(store).await?))
+            self.call("capabilities", guest, &denials, async |linked, store| {
+                Ok(Ok(linked.scoped_sync(store).await?))
             })
             .await
         };
@@ -85,8 +92,8 @@ impl Extension {
         let denials = Denials::default();
         let guest = Guest::asked(setting, &denials).map_err(|error| setup("instantiate", &error))?;
         let started = Instant::now();
-        self.call("instantiate", guest, &denials, async |store| {
-            Ok(Ok(self.linked.instantiate(store).await?))
+        self.call("instantiate", guest, &denials, async |linked, store| {
+            Ok(Ok(linked.instantiate(store).await?))
         })
         .await?;
         Ok(started.elapsed())
@@ -98,11 +105,9 @@ impl Extension {
         let guest = Guest::pushing(setting, &denials, pushed).map_err(|error| setup("push", &error))?;
         let (written, deleted) = counted(&pushed.changes);
         let scope = pushed.scope.as_ref().map(ToString::to_string);
-        let report = self
-            .call("push", guest, &denials, async |store| {
-                self.linked.push(store, Options { scope, written, deleted, fence: pushed.fence }).await
-            })
-            .await?;
+        let options = Options { scope, written, deleted, fence: pushed.fence };
+        let push = async move |linked: &Linked, store: &mut _| linked.push(store, options).await;
+        let report = self.call("push", guest, &denials, push).await?;
         account(&self.identity, report, written, deleted)
     }
 
@@ -111,7 +116,8 @@ impl Extension {
         let denials = Denials::default();
         let guest = Guest::pulling(setting, &denials, pulled).map_err(|error| setup("pull", &error))?;
         let scope = pulled.scope.as_ref().map(ToString::to_string);
-        self.call("pull", guest, &denials, async |store| self.linked.pull(store, scope).await).await
+        let pull = async move |linked: &Linked, store: &mut _| linked.pull(store, scope).await;
+        self.call("pull", guest, &denials, pull).await
     }
 
     /// Does something with the index that the extension keeps in its remote.
@@ -121,54 +127,97 @@ impl Extension {
         }
         let (name, denials) = (indexed.action.name(), Denials::default());
         let guest = Guest::indexing(setting, &denials, &indexed).map_err(|error| setup(name, &error))?;
-        self.call(name, guest, &denials, async |store| self.linked.index(store, &indexed).await).await
+        let index = async move |linked: &Linked, store: &mut _| linked.index(store, &indexed).await;
+        self.call(name, guest, &denials, index).await
     }
 
     /// Runs one call, and keeps what the guest was told in confidence out of its failure.
-    async fn call<T>(
+    async fn call<T: Send + 'static>(
         &self,
         name: &'static str,
         guest: Guest,
         denials: &Denials,
-        run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
+        run: impl AsyncFnOnce(&Linked, &mut Store<Guest>) -> Answer<T> + Send + 'static,
     ) -> Result<T, CallError> {
         let secrets = guest.setting.secrets.clone();
         self.bounded(name, guest, denials, run).await.map_err(|error| error.without(&secrets))
     }
 
-    /// Runs one call in a fresh store, within its limits, until it ends, is asked to stop, or runs out of time.
-    async fn bounded<T>(
+    /// Runs one call until it ends, is asked to stop, or runs out of time.
+    async fn bounded<T: Send + 'static>(
         &self,
         name: &'static str,
         guest: Guest,
         denials: &Denials,
-        run: impl AsyncFnOnce(&mut Store<Guest>) -> Answer<T>,
+        run: impl AsyncFnOnce(&Linked, &mut Store<Guest>) -> Answer<T> + Send + 'static,
     ) -> Result<T, CallError> {
-        let (stop, limits) = (guest.setting.stop.clone(), guest.setting.limits.clone());
-        let permit = guest.setting.permit.clone();
-        let mut store = Store::new(&self.engine, guest);
-        store.limiter(|guest| &mut guest.limiter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-
-        let host_calls = HostCalls::default();
-        let watcher = Dispatch::new(Watcher::new(host_calls.clone(), denials.clone()));
+        let (stop, time) = (guest.setting.stop.clone(), guest.setting.limits.time);
+        let over = CancellationToken::new();
+        // Whoever drops this future ends the guest.
+        let _ends = over.clone().drop_guard();
+        let mut running = self.start(name, guest, denials.clone(), over.clone(), run);
         let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
         };
-        let answer = tokio::select! {
-            // In this order, so that a guest is never let run on without a permit.
+        let ended = tokio::select! {
             biased;
-            () = revoked(&*permit) => return Err(CallError::Revoked { extension: self.boxed(), call: name }),
-            answer = run(&mut store).with_subscriber(watcher) => answer,
-            () = tokio::time::sleep(limits.time) => {
-                let limit = format!("{:?}", limits.time);
-                return Err(self.limit(name, LimitHit { option: "time", limit }));
+            answer = &mut running => {
+                return answer.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
             }
-            () = stopped => return Err(CallError::Stopped { extension: self.boxed(), call: name }),
+            () = tokio::time::sleep(time) => {
+                self.limit(name, LimitHit { option: "time", limit: format!("{time:?}") })
+            }
+            () = stopped => CallError::Stopped { extension: self.boxed(), call: name },
         };
-        conclude(&self.identity, name, answer, store.data_mut(), denials, host_calls.last())
+        over.cancel();
+        // Unless it hangs in an operation of the system, after which it does nothing more.
+        _ = tokio::time::timeout(HANGS, running).await;
+        Err(ended)
+    }
+
+    /// Lets a guest run on a thread of its own, in a fresh store, until its call ends or it may not go on.
+    ///
+    /// Its file operations need no other thread, which saves most of their time where files are small.
+    fn start<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        guest: Guest,
+        denials: Denials,
+        over: CancellationToken,
+        run: impl AsyncFnOnce(&Linked, &mut Store<Guest>) -> Answer<T> + Send + 'static,
+    ) -> JoinHandle<Result<T, CallError>> {
+        let (engine, linked, identity) = (self.engine.clone(), self.linked.clone(), self.identity.clone());
+        let ticker = self.ticker.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ticker = ticker;
+            let revoked = || CallError::Revoked { extension: Box::new(identity.clone()), call: name };
+            let leave = Leave { permit: guest.setting.permit.clone(), over };
+            let mut store = Store::new(&engine, guest);
+            store.limiter(|guest| &mut guest.limiter);
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+            let asked = leave.clone();
+            store.call_hook(move |_, hook| match hook {
+                CallHook::CallingHost if !asked.is_given() => Err(wasmtime::Error::new(Gone)),
+                _ => Ok(()),
+            });
+
+            let host_calls = HostCalls::default();
+            let watcher = Dispatch::new(Watcher::new(host_calls.clone(), denials.clone()));
+            Handle::current().block_on(async {
+                let answer = tokio::select! {
+                    // In this order, so that a guest is never let run on without leave.
+                    biased;
+                    () = leave.ends() => return Err(revoked()),
+                    answer = run(&linked, &mut store).with_subscriber(watcher) => answer,
+                };
+                if answer.as_ref().is_err_and(|error| error.is::<Gone>()) {
+                    return Err(revoked());
+                }
+                conclude(&identity, name, answer, store.data_mut(), &denials, host_calls.last())
+            })
+        })
     }
 
     fn limit(&self, call: &'static str, hit: LimitHit) -> CallError {
@@ -180,14 +229,34 @@ impl Extension {
     }
 }
 
-/// Comes back when a permit is revoked. Asks for it each time that anything happens, and now and then.
-async fn revoked(permit: &dyn Permit) {
-    let mut look = tokio::time::interval(LOOK);
-    std::future::poll_fn(|context| {
-        while look.poll_tick(context).is_ready() {}
-        if permit.is_revoked() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+/// Why a guest that called the host got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the call may not go on")]
+struct Gone;
+
+/// What lets a guest go on: its permit, as long as somebody waits for its call.
+#[derive(Clone)]
+struct Leave {
+    permit: Arc<dyn Permit>,
+    over: CancellationToken,
+}
+
+impl Leave {
+    fn is_given(&self) -> bool {
+        !self.over.is_cancelled() && !self.permit.is_revoked()
+    }
+
+    /// Comes back when it is no longer given. Asks each time that anything happens, and now and then.
+    async fn ends(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        let mut over = pin!(self.over.cancelled());
+        std::future::poll_fn(|context| {
+            while look.poll_tick(context).is_ready() {}
+            _ = over.as_mut().poll(context);
+            if self.is_given() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
 }
 
 /// Turns the runtime's answer to a call into the host's.

@@ -146,6 +146,8 @@ impl Guest {
         let stream =
             |level, output| Output::new(level, setting.events.clone(), output, setting.secrets.clone());
         let mut wasi = WasiCtxBuilder::new();
+        // It has a thread of its own.
+        wasi.allow_blocking_current_thread(true);
         wasi.stdout(stream(LogLevel::Info, output.clone()));
         wasi.stderr(stream(LogLevel::Warn, output));
         for mount in mounts {
