@@ -1,9 +1,9 @@
 //! Locks in the bucket itself: small objects, written only under conditions.
 //!
 //! ```text
-//! {prefix}/model/aws-ec2/web/.locked/record         who has it alone, or wants it next, and the number
-//!                                  /shared/{id}     one for each who shares it
-//!                                  /line/{n}-{id}   one for each who waits behind the first
+//! {prefix}/model/aws-ec2/web/.locked/record                 who has it alone, or wants it next, and the number
+//!                                  /shared/{id}.{lease}     one for each who shares it
+//!                                  /line/{n}-{id}.{lease}   one for each who waits
 //! ```
 //!
 //! **Alone**: take the record by compare-and-swap, then list who shares. **Shared**: write an object of one's own, then read the
@@ -17,11 +17,14 @@
 //! **Nothing is deleted that could be somebody else's.** The record stays, free, and keeps the number. Other objects have names that are never used
 //! again, and are deleted once they say that they have ended.
 //!
-//! **The line** is for fairness and costs only those who wait: each looks at the one before it, and the first of them at the lock.
+//! **The line** is for fairness and costs only those who wait: each looks whether the one before it is still there, and the first of them
+//! at the lock. As often as it renews its own place, each also looks at the whole line and at the lock, and so has seen long ago
+//! since when those before it have been dead.
 
 mod acquire;
 mod hold;
 mod http;
+mod line;
 mod objects;
 mod probe;
 mod record;
@@ -80,7 +83,7 @@ impl BucketLocks {
         let mut records = Vec::new();
         for listed in self.objects.list(below).await? {
             // Most records are free, and a look at their size tells.
-            if listed.size <= record::LONGEST_FREE {
+            if listed.size <= record::LONGEST_NAMELESS {
                 continue;
             }
             if let Some((record, _)) = self.objects.read(&listed.path).await?
@@ -93,9 +96,13 @@ impl BucketLocks {
         Ok(records)
     }
 
-    /// Lists for a message: one that can't be had must not end the wait. Leaves out who asks.
+    /// Lists for a message: one that can't be had must not end the wait. Leaves out who asks, and those who only wait:
+    /// they may be many, and each of them would look at all others.
     async fn shown_except(&self, key: &LockKey, id: &str) -> Vec<Holder> {
-        let records = self.list(&self.places(key).all()).await.unwrap_or_default();
+        let places = self.places(key);
+        let mut records = self.list(&places.shared_by_all()).await.unwrap_or_default();
+        let record = self.objects.read(&places.record()).await.ok().flatten();
+        records.extend(record.map(|(record, _)| record));
         let holders = records.into_iter().filter_map(Record::into_holder);
         holders.filter(|holder| holder.id != id).collect()
     }

@@ -46,7 +46,7 @@ impl Holder {
         // A clock set to before 1970 can't be written as a date.
         let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
         Self {
-            id: format!("{:012x}", fastrand::u64(..) >> 16),
+            id: Self::new_id(),
             key: key.clone(),
             mode,
             waiting,
@@ -56,6 +56,11 @@ impl Holder {
             command,
             since: humantime::format_rfc3339_seconds(now).to_string(),
         }
+    }
+
+    /// An id that nobody has.
+    pub(crate) fn new_id() -> String {
+        format!("{:012x}", fastrand::u64(..) >> 16)
     }
 
     /// A holder that is alive, but whose record couldn't be read. Exclusive, for that is the worst it can be.

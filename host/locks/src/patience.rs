@@ -27,7 +27,7 @@ pub(crate) struct Patience<'a> {
     failures: u32,
 }
 
-/// How often a store may be out of reach during one wait.
+/// How often in a row a store may be out of reach during one wait.
 const FORGIVEN: u32 = 5;
 
 impl<'a> Patience<'a> {
@@ -87,6 +87,16 @@ impl<'a> Patience<'a> {
         self.pause(Duration::from_secs(1), &nobody).await.map_err(|_| error)
     }
 
+    /// Notes that the store has answered.
+    pub(crate) fn answered(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Begins with short pauses again, since something has changed.
+    pub(crate) fn afresh(&mut self) {
+        self.pause = FIRST_PAUSE;
+    }
+
     /// How much of it is left.
     pub(crate) fn left(&self) -> Duration {
         self.wish.wait.saturating_sub(self.waited())
@@ -109,7 +119,10 @@ pub(crate) async fn insist(store: &impl InLine, wish: Wish<'_>) -> Result<Lease,
     loop {
         match store.attempt(wish, &mut patience).await {
             Ok(Some(lease)) => return Ok(lease),
-            Ok(None) => patience.pause(Duration::from_millis(50), &nobody).await?,
+            Ok(None) => {
+                patience.answered();
+                patience.pause(Duration::from_millis(50), &nobody).await?;
+            }
             Err(error) => patience.forgive(error).await?,
         }
     }

@@ -6,6 +6,7 @@ use object_store::path::Path;
 
 use super::objects::{Objects, Version};
 use super::record::{Places, Record, State};
+use super::watch::Watch;
 use crate::clock::Moment;
 use crate::keeper::{Hold, Setback, in_background};
 use crate::{Holder, LockError, Loss, Mode};
@@ -44,30 +45,40 @@ impl Own {
         Ok(self.version.is_some())
     }
 
-    /// Writes it again with another content; false if it is this side's own no longer.
-    pub(super) async fn set(&mut self, state: State, number: u64) -> Result<bool, LockError> {
-        let Some(version) = self.version.take() else { return Ok(false) };
-        let record = Record { state, number, ..self.record.clone() };
-        let sent = Moment::now();
-        let written = self.objects.swap(&self.path, &record, &version).await;
-        // If that failed, it is as it was, or not known.
-        if let Some(version) = written? {
-            (self.version, self.record, self.sent) = (Some(version), record, sent);
-            return Ok(true);
+    /// Writes it again with another content; says how it was lost if it is this side's own no longer.
+    ///
+    /// Done only once it is written: what an earlier try wrote whose answer never came is found again, but others
+    /// may have counted from then on.
+    pub(super) async fn set(&mut self, state: State, number: u64) -> Result<Option<Loss>, LockError> {
+        let Some(own) = self.record.holder.clone() else { return Ok(Some(Loss::Gone)) };
+        loop {
+            // Taken: if this fails or is given up, what is there isn't known.
+            if let Some(version) = self.version.take() {
+                let record = Record { state, number, ..self.record.clone() };
+                let sent = Moment::now();
+                if let Some(version) = self.objects.swap(&self.path, &record, &version).await? {
+                    (self.version, self.record, self.sent) = (Some(version), record, sent);
+                    return Ok(None);
+                }
+            }
+            match self.objects.read(&self.path).await? {
+                Some((record, _)) if record.is_of(&own.id) && record.released => {
+                    return Ok(Some(Loss::Released));
+                }
+                Some((record, version)) if record.is_of(&own.id) => self.version = Some(version),
+                _ => return Ok(Some(Loss::Gone)),
+            }
         }
-        Ok(false)
     }
 
-    /// Writes it again as it is; false if it is this side's own no longer.
-    pub(super) async fn renew(&mut self) -> Result<bool, LockError> {
-        let (state, number) = (self.record.state, self.record.number);
-        let before = self.version.clone();
-        let renewed = self.set(state, number).await;
-        if renewed.is_err() {
-            // It is tried again, and then either version may be there.
-            self.version = before;
-        }
-        renewed
+    /// Writes it again as it is; says how it was lost if it is this side's own no longer.
+    pub(super) async fn renew(&mut self) -> Result<Option<Loss>, LockError> {
+        self.set(self.record.state, self.record.number).await
+    }
+
+    /// Whether the last write of it is known to have been made.
+    pub(super) fn is_certain(&self) -> bool {
+        self.version.is_some()
     }
 
     /// Whether it is time to renew it.
@@ -81,7 +92,7 @@ impl Own {
         let end = match (self.record.state, own.mode) {
             (State::InLine, _) => return self.objects.delete(&self.path).await,
             (_, Mode::Exclusive) => Record::free(self.record.number),
-            (_, Mode::Shared) => Record { state: State::Ended, ..self.record.clone() },
+            (_, Mode::Shared) => Record::ended(),
         };
         let mut version = self.version.take();
         // Twice: a renewal whose answer was lost, or a release by somebody else, has left another version.
@@ -89,9 +100,7 @@ impl Own {
             let known = match version.take() {
                 Some(version) => version,
                 None => match self.objects.read(&self.path).await? {
-                    Some((record, version)) if record.holder.as_ref().is_some_and(|it| it.id == own.id) => {
-                        version
-                    }
+                    Some((record, version)) if record.is_of(&own.id) => version,
                     _ => return Ok(()),
                 },
             };
@@ -115,6 +124,8 @@ pub(super) struct Stand {
     /// What will be the hold.
     pub(super) own: Option<Own>,
     pub(super) in_line: Option<Own>,
+    /// Who is or was in the way.
+    pub(super) watch: Watch,
 }
 
 impl Stand {
@@ -149,24 +160,54 @@ impl Drop for Stand {
 
 impl Hold for Own {
     async fn renew(&mut self) -> Result<(), Setback> {
-        if Own::renew(self).await? {
-            return Ok(());
+        match Own::renew(self).await? {
+            None => Ok(()),
+            Some(loss) => Err(Setback::Lost(loss)),
         }
-        let own = self.record.holder.as_ref().map(|holder| holder.id.clone());
-        let found = self.objects.read(&self.path).await?;
-        let is_own = |record: &Record| record.holder.as_ref().map(|holder| holder.id.clone()) == own;
-        Err(Setback::Lost(match found {
-            Some((record, _)) if is_own(&record) && record.released => Loss::Released,
-            Some((record, version)) if is_own(&record) => {
-                // An earlier renewal did arrive, though its answer did not.
-                self.version = Some(version);
-                return Ok(());
-            }
-            _ => Loss::Gone,
-        }))
     }
 
     async fn give_back(self) -> Result<(), LockError> {
         self.give_up().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockkeeper_remotes::s3::{MemoryS3, Options};
+    use lockkeeper_remotes::tcp;
+
+    use super::*;
+    use crate::bucket::BucketOptions;
+    use crate::{Identity, LockKey, Tls};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_renewal_after_one_whose_answer_is_not_known_is_written_and_not_only_looked_up() {
+        let server = tcp::Server::start(MemoryS3::new(Options::default()).unwrap()).await.unwrap();
+        let origin = server.origin();
+        let settings =
+            [("aws_endpoint", &*origin), ("aws_allow_http", "true"), ("aws_skip_signature", "true")];
+        let objects = Objects::open(&BucketOptions {
+            url: "s3://bucket/locks".to_owned(),
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            space: "test".to_owned(),
+            lease: Duration::from_secs(60),
+            tls: Tls::default(),
+        })
+        .unwrap();
+        let who = Identity { user: "ada".into(), host: "mill".into(), pid: 1, command: "test".into() };
+        let holder = Holder::new(&LockKey::parse("sync").unwrap(), Mode::Exclusive, &who, false);
+        let record = Record::new(State::Held, 1, &holder, Duration::from_secs(60));
+        let path = objects.prefix().clone().join("record");
+        let mut own = Own::new(&objects, path.clone(), record);
+        assert!(own.make().await.unwrap());
+        let before = own.version.take().unwrap();
+        let asked = Moment::now();
+        assert_eq!(own.renew().await.unwrap(), None);
+        let (_, after) = objects.read(&path).await.unwrap().unwrap();
+        assert_ne!(after, before);
+        assert!(own.sent >= asked);
+        // Somebody else has taken it.
+        objects.swap(&path, &Record::free(1), &after).await.unwrap().unwrap();
+        assert_eq!(own.renew().await.unwrap(), Some(Loss::Gone));
     }
 }

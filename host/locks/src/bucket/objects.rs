@@ -42,6 +42,14 @@ pub(super) struct Version {
     version: Option<String>,
 }
 
+impl Version {
+    /// Whether a listing shows this very version. Azure quotes tags in answers, but not in listings.
+    pub(super) fn is_in(&self, listed: &Listed) -> bool {
+        let bare = |tag: &Option<String>| tag.as_ref().map(|tag| tag.trim_matches('"').to_owned());
+        self.tag.is_some() && bare(&self.tag) == bare(&listed.tag)
+    }
+}
+
 impl Objects {
     pub(super) fn open(options: &BucketOptions) -> Result<Self, LockError> {
         let (url, answer_within) = (&options.url, answer_within(options.lease));
@@ -142,6 +150,15 @@ impl Objects {
             source: format!("{path} holds no lock: {error}").into(),
         })?;
         Ok(Some((record, version)))
+    }
+
+    /// Whether there is such an object.
+    pub(super) async fn is_there(&self, path: &Path) -> Result<bool, LockError> {
+        match self.timely(self.store.head(path)).await? {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error(error)),
+        }
     }
 
     /// Makes an object, `None` if there is one already.

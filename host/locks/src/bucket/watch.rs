@@ -13,7 +13,6 @@ pub(super) struct Watch(HashMap<Path, Seen>);
 
 struct Seen {
     tag: Option<String>,
-    lease: Duration,
     dead_at: Moment,
 }
 
@@ -21,7 +20,8 @@ impl Watch {
     /// Notes that an object was found with a tag, after it was asked for; answers whether it has been so for longer than its lease.
     ///
     /// `asked` is when the request was sent: the object is at least as new as that. The count begins once the answer
-    /// to the first such request is there.
+    /// to the first such request is there. Tags are compared only with those that came in the same way: of a path, all are
+    /// from listings, or all from reading it.
     pub(super) fn is_dead(
         &mut self,
         path: &Path,
@@ -30,18 +30,14 @@ impl Watch {
         asked: Moment,
     ) -> bool {
         match self.0.get(path) {
-            Some(seen) if seen.tag.as_ref() == tag => seen.dead_at <= asked,
+            // A store that doesn't tell versions apart doesn't tell the dead from the living.
+            Some(seen) if tag.is_some() && seen.tag.as_ref() == tag => seen.dead_at <= asked,
             _ => {
-                let seen = Seen { tag: tag.cloned(), lease, dead_at: Moment::now().plus(lease) };
+                let seen = Seen { tag: tag.cloned(), dead_at: Moment::now().plus(lease) };
                 self.0.insert(path.clone(), seen);
                 false
             }
         }
-    }
-
-    /// The lease of an object that is known already with this tag.
-    pub(super) fn lease(&self, path: &Path, tag: Option<&String>) -> Option<Duration> {
-        self.0.get(path).filter(|seen| seen.tag.as_ref() == tag).map(|seen| seen.lease)
     }
 }
 
@@ -59,5 +55,14 @@ mod tests {
         assert!(!watch.is_dead(&path, tag("2").as_ref(), lease, start.plus(Duration::from_secs(31))));
         assert!(!watch.is_dead(&path, tag("2").as_ref(), lease, start.plus(Duration::from_secs(29))));
         assert!(watch.is_dead(&path, tag("2").as_ref(), lease, start.plus(Duration::from_secs(40))));
+    }
+
+    #[test]
+    fn what_has_no_tag_never_dies() {
+        let (mut watch, path, lease) = (Watch::default(), Path::from("a/record"), Duration::from_secs(30));
+        let start = Moment::now();
+        for seconds in [0, 31, 62] {
+            assert!(!watch.is_dead(&path, None, lease, start.plus(Duration::from_secs(seconds))));
+        }
     }
 }

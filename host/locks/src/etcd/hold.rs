@@ -141,6 +141,7 @@ impl EtcdLocks {
                     continue;
                 }
             };
+            patience.answered();
             if !answer.succeeded() {
                 return Ok(None);
             }

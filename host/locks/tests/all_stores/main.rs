@@ -57,6 +57,7 @@ for_each_store! {
     crate::holders::the_store_says_what_and_where_it_is as the_store_says_what_and_where_it_is;
     crate::processes::a_killed_process_frees_its_lock as a_killed_process_frees_its_lock;
     crate::processes::one_who_is_killed_while_waiting_holds_nobody_up as one_who_is_killed_while_waiting_holds_nobody_up;
+    crate::processes::several_who_are_killed_in_line_hold_nobody_up_one_after_the_other as several_who_are_killed_in_line_hold_nobody_up_one_after_the_other;
     crate::processes::a_process_that_was_stopped_past_its_lease_knows_that_it_lost_its_lock as a_process_that_was_stopped_past_its_lease_knows_that_it_lost_its_lock;
     crate::processes::clocks_that_are_ten_minutes_apart_change_nothing as clocks_that_are_ten_minutes_apart_change_nothing;
     crate::leases::a_lock_is_held_for_longer_than_its_lease as a_lock_is_held_for_longer_than_its_lease;

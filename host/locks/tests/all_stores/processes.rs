@@ -1,7 +1,7 @@
 //! A process that ends or stands still, however that comes about.
 
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use lockkeeper_locks::{LockError, Mode, Wish};
 use lockkeeper_test_servers::has;
@@ -30,6 +30,28 @@ pub async fn one_who_is_killed_while_waiting_holds_nobody_up(store: Store) {
     other.kill();
     held.release().await.unwrap();
     let _ = mine.await.unwrap();
+}
+
+/// A lease, and the time it takes to look at the line, is what all of them cost together, not each of them.
+pub async fn several_who_are_killed_in_line_hold_nobody_up_one_after_the_other(store: Store) {
+    const DEAD: usize = 6;
+    let lease = if store.place.notices_death() { ENDLESS } else { SHORT };
+    let held = store.lock("sync", Mode::Exclusive).await;
+    let mut dead = Vec::new();
+    for number in 1..=DEAD {
+        dead.push(Process::start(&[], &store, "sync", Mode::Exclusive, lease));
+        store.until_waiting(store.place.seen_of(number)).await;
+    }
+    let mine = store.with_lease(lease).wait_for("sync", Mode::Exclusive);
+    store.until_waiting(store.place.seen_of(DEAD + 1)).await;
+    for one in &mut dead {
+        one.kill();
+    }
+    held.release().await.unwrap();
+    let begun = Instant::now();
+    let _ = mine.await.unwrap();
+    let leases = begun.elapsed().as_secs_f64() / SHORT.as_secs_f64();
+    assert!(leases < DEAD as f64 / 2.0, "{DEAD} who were dead took {leases:.1} leases");
 }
 
 pub async fn a_process_that_was_stopped_past_its_lease_knows_that_it_lost_its_lock(store: Store) {
