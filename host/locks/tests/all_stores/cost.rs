@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lockkeeper_locks::{BucketLocks, LockStore, Mode, Wish};
 use lockkeeper_remotes::s3::MemoryS3;
 use lockkeeper_remotes::{Remote, tcp};
-use lockkeeper_test_servers::{Server, shared_etcd, shared_postgres};
+use lockkeeper_test_servers::{shared_etcd, shared_postgres};
 
 use crate::support::{ENDLESS, LONG, Place, Store, bucket_options, key, me, s3_options};
 
@@ -43,69 +43,8 @@ async fn a_free_lock_in_a_bucket_costs_the_same_however_many_others_there_are() 
     assert_eq!(shared, (4, 6));
 }
 
-/// How many requests of a kind an etcd has answered.
-fn answered(server: &Server, method: &str) -> usize {
-    let mut connection = TcpStream::connect(server.address()).unwrap();
-    write!(connection, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    connection.read_to_string(&mut text).unwrap();
-    let lines = text.lines().filter(|line| line.starts_with("grpc_server_handled_total{"));
-    let of_method = lines.filter(|line| line.contains(&format!("grpc_method=\"{method}\"")));
-    of_method.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as usize).sum()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_who_wait_for_one_lock_in_etcd_wake_one_at_a_time() {
-    // One of its own: others would be counted with it.
-    let Some(server) = lockkeeper_test_servers::etcd(lockkeeper_test_servers::LOOPBACK) else { return };
-    let store = Store::new(Place::at_etcd(&server));
-    wakes_one_at_a_time(&store, 200, || answered(&server, "Txn"), 4).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_wait_for_one_lock_in_a_bucket_wake_one_at_a_time() {
-    let remote = MemoryS3::new(s3_options()).unwrap();
-    let server = tcp::Server::start(remote.clone()).await.unwrap();
-    let store = Store::new(Place::at_bucket(&server.origin()));
-    let writes = || remote.log().0.iter().filter(|entry| entry.operation.starts_with("Put")).count();
-    wakes_one_at_a_time(&store, 20, writes, 8).await;
-}
-
-/// Lets a crowd wait, and counts what it costs to let one after the other in.
-async fn wakes_one_at_a_time(store: &Store, count: usize, requests: impl Fn() -> usize, each: usize) {
-    let held = store.lock("sync", Mode::Exclusive).await;
-    let (inside, drained) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let crowd: Vec<_> = (0..count)
-        .map(|_| {
-            let (store, inside, drained) = (store.clone(), inside.clone(), drained.clone());
-            tokio::spawn(async move {
-                let wait = LONG * 5;
-                let lease = store
-                    .locks
-                    .acquire(Wish::new(&key("sync"), Mode::Exclusive, &me()).within(wait))
-                    .await
-                    .unwrap();
-                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two are inside");
-                inside.fetch_sub(1, Ordering::SeqCst);
-                lease.release().await.unwrap();
-                drained.fetch_add(1, Ordering::SeqCst);
-            })
-        })
-        .collect();
-    store.until_waiting(count).await;
-    let before = requests();
-    held.release().await.unwrap();
-    for one in crowd {
-        one.await.unwrap();
-    }
-    assert_eq!(drained.load(Ordering::SeqCst), count);
-    let spent = requests() - before;
-    // A herd would cost about half the square of its size.
-    assert!(spent <= count * each, "{spent} requests to let {count} in, one after the other");
-}
-
 /// Passes on what a client and a server say, and counts how often it is the server's turn.
-fn counting(to: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+pub fn counting(to: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let (at, turns) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
     let counted = turns.clone();

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed test panics")]
 
 mod cost;
+mod crowds;
 mod exclusion;
 mod fairness;
 mod holders;
