@@ -51,8 +51,8 @@ locks-history: ## Let 8 clients on 3 hosts be killed, stopped and cut off for 10
 	LOCKKEEPER_HISTORY_SECONDS=600 $(CARGO) test --locked -p lockkeeper-locks --test several_hosts history -- --nocapture --test-threads=3
 
 .PHONY: bench-locks
-bench-locks: ## Measure what a free lock costs in each store, beside the store's own plainest write
-	$(CARGO) test --quiet --locked -p lockkeeper-locks --test all_stores cost::measured -- --ignored --nocapture
+bench-locks: ## Measure what a lock costs in each store, free and with 32 who want it, beside the plainest client
+	$(CARGO) test --quiet --locked -p lockkeeper-locks --test all_stores measured -- --ignored --nocapture --test-threads=1
 
 .PHONY: lint
 lint: ## Check formatting and run clippy, with warnings denied

@@ -35,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use self::objects::Objects;
+use self::objects::{Listed, Objects};
 use self::record::{Places, Record, State};
 use crate::patience::insist;
 use crate::{BoxFuture, Holder, Lease, LockError, LockKey, LockStore, Released, Tls, Wish};
@@ -78,14 +78,11 @@ impl BucketLocks {
         Places::new(self.objects.prefix(), key)
     }
 
-    /// Everybody who has or wants a lock that is kept below a place.
-    async fn list(&self, below: &object_store::path::Path) -> Result<Vec<Record>, LockError> {
+    /// Those of the listed objects that say who has or wants a lock.
+    async fn read(&self, listed: impl Iterator<Item = Listed>) -> Result<Vec<Record>, LockError> {
         let mut records = Vec::new();
-        for listed in self.objects.list(below).await? {
-            // Most records are free, and a look at their size tells.
-            if listed.size <= record::LONGEST_NAMELESS {
-                continue;
-            }
+        // Most records are free, and a look at their size tells.
+        for listed in listed.filter(|listed| listed.size > record::LONGEST_NAMELESS) {
             if let Some((record, _)) = self.objects.read(&listed.path).await?
                 && record.is_at(self.objects.prefix(), &listed.path)
             {
@@ -96,15 +93,18 @@ impl BucketLocks {
         Ok(records)
     }
 
-    /// Lists for a message: one that can't be had must not end the wait. Leaves out who asks, and those who only wait:
+    /// Lists for a message: one that can't be had must not end the wait. Leaves out who asks, and those behind the first in line:
     /// they may be many, and each of them would look at all others.
     async fn shown_except(&self, key: &LockKey, id: &str) -> Vec<Holder> {
         let places = self.places(key);
-        let mut records = self.list(&places.shared_by_all()).await.unwrap_or_default();
-        let record = self.objects.read(&places.record()).await.ok().flatten();
-        records.extend(record.map(|(record, _)| record));
-        let holders = records.into_iter().filter_map(Record::into_holder);
-        holders.filter(|holder| holder.id != id).collect()
+        let listed = self.objects.list(&places.all()).await.unwrap_or_default();
+        let in_line = listed.iter().filter(|it| places.place_in_line(&it.path).is_some());
+        let first = in_line.map(|it| it.path.clone()).min();
+        let shown = listed
+            .into_iter()
+            .filter(|it| places.place_in_line(&it.path).is_none() || Some(&it.path) == first.as_ref());
+        let records = self.read(shown).await.unwrap_or_default();
+        records.into_iter().filter_map(Record::into_holder).filter(|holder| holder.id != id).collect()
     }
 }
 
@@ -150,7 +150,8 @@ impl LockStore for BucketLocks {
 
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, LockError>> {
         Box::pin(async {
-            let records = self.list(self.objects.prefix()).await?;
+            let listed = self.objects.list(self.objects.prefix()).await?;
+            let records = self.read(listed.into_iter()).await?;
             Ok(records.into_iter().filter_map(Record::into_holder).collect())
         })
     }

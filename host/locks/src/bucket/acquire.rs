@@ -146,7 +146,7 @@ impl BucketLocks {
         let below = self.objects.list(&stand.places.all_below()).await?;
         let below = stand.numbers_below(&below).await?;
         let Some(own) = &mut stand.own else { return Ok(Step::Lost) };
-        let number = own.record.number + 1 + below;
+        let number = own.record.number.saturating_add(1).saturating_add(below);
         if own.set(State::Held, number).await?.is_some() {
             return Ok(Step::Lost);
         }
@@ -180,7 +180,9 @@ impl Stand {
         if !self.has_taken(found.as_ref()) {
             let (number, over): (u64, Option<Version>) = match found {
                 None => (1, None),
-                Some((record, version)) if record.state == State::Free => (record.number + 1, Some(version)),
+                Some((record, version)) if record.state == State::Free => {
+                    (record.number.saturating_add(1), Some(version))
+                }
                 Some(_) => return Ok(Step::Behind),
             };
             let record = Record::new(State::Held, number, &self.holder, self.lease);
@@ -286,9 +288,11 @@ impl Stand {
 
 /// Makes a lease of what was written, and leaves the line. `None` if it took too long.
 async fn had(mut stand: Stand, fence: u64, waited: Duration) -> Option<Lease> {
-    if stand.own.as_ref()?.is_due() {
-        // It was written for long before it was had.
-        _ = stand.own.as_mut()?.renew().await;
+    let own = stand.own.as_mut()?;
+    // It may have been written for long before it was had.
+    if own.is_due() && matches!(own.renew().await, Ok(Some(_))) {
+        _ = stand.withdraw().await;
+        return None;
     }
     let own = stand.own.take()?;
     let proof = Proof::leased(stand.lease, own.sent);

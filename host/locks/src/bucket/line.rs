@@ -28,7 +28,7 @@ impl Ahead {
     fn pause(&self, lease: Duration) -> Duration {
         let many = if let Self::Some(many, _) = self { *many } else { 1 };
         // There must be time to renew.
-        (FIRST_PAUSE * many.clamp(1, 4)).min(lease / 12)
+        (FIRST_PAUSE * many.clamp(1, 4)).min(lease / 12).max(Duration::from_millis(1))
     }
 }
 

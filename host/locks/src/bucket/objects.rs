@@ -215,3 +215,18 @@ impl Objects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_in_a_listing_that_leaves_out_the_quotes() {
+        let version = |tag: Option<&str>| Version { tag: tag.map(str::to_owned), version: None };
+        let listed = |tag: Option<&str>| Listed { path: "a".into(), size: 0, tag: tag.map(str::to_owned) };
+        assert!(version(Some("\"0x8D\"")).is_in(&listed(Some("0x8D"))));
+        assert!(version(Some("\"0x8D\"")).is_in(&listed(Some("\"0x8D\""))));
+        assert!(!version(Some("\"0x8D\"")).is_in(&listed(Some("0x8E"))));
+        assert!(!version(None).is_in(&listed(None)));
+    }
+}
