@@ -31,6 +31,8 @@ pub fn install() -> Result<()> {
 /// A native program on the crate `object_store` that uploads all files of a folder.
 pub fn upload(folder: &Path, endpoint: &str, prefix: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Its client wants one, even where no TLS is spoken. An error means that there is one already.
+    _ = rustls::crypto::ring::default_provider().install_default();
     let keys = keys();
     let store = AmazonS3Builder::new()
         .with_endpoint(endpoint)
