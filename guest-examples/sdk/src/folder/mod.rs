@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 use futures_util::stream::{self, LocalBoxStream};
 
-use self::unsynced::{Unsynced, sync_folder};
+use self::unsynced::Unsynced;
 use crate::body::BUFFER;
 use crate::path::OWN;
 use crate::shard::Entry;
