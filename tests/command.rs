@@ -1,5 +1,8 @@
 //! The `lockkeeper` command, as it is.
 
+#[global_allocator]
+static ALLOCATOR: lockkeeper_command::Allocator = lockkeeper_command::Allocator;
+
 fn main() -> std::process::ExitCode {
     lockkeeper_command::main()
 }

@@ -4,6 +4,7 @@
 //! `commands/`: its arguments, whose documentation is the help text, and one function. Data goes to standard
 //! output, everything else to standard error.
 
+mod allocator;
 mod commands;
 pub mod exit;
 mod failure;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+pub use crate::allocator::Allocator;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
@@ -63,6 +65,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads the command line, carries it out, and says how it went.
 pub fn main() -> ExitCode {
+    allocator::keep_nothing();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,8 +1,7 @@
 //! The `lockkeeper` command.
 
-/// A check allocates and frees millions of small things a second.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: lockkeeper_command::Allocator = lockkeeper_command::Allocator;
 
 fn main() -> std::process::ExitCode {
     lockkeeper_command::main()

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use lockkeeper_sandbox::{Events, Grants, Limits, LogLevel, Network, Sandbox, Secrets, Setting, inspect};
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::contest::{Spread, milliseconds, ratio, take_turns};
 use crate::figure::{Bar, Figure, Report, number};
@@ -46,20 +45,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
-/// As `wasmtime run --allow-precompiled` starts one: WASI behind its imports, and no look at what it is. What only this host has does nothing.
+/// As `wasmtime run --allow-precompiled` starts one, and with even less behind its imports: no check of what it is, and nothing that
+/// any import does.
 pub fn theirs(precompiled: &Path) -> Result<()> {
     start_precompiled(precompiled).map_err(unwrapped)
-}
-
-struct Peer {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Peer {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
 }
 
 /// The runtime's errors aren't those of the standard library.
@@ -73,10 +62,8 @@ fn start_precompiled(precompiled: &Path) -> wasmtime::Result<()> {
     #[expect(unsafe_code, reason = "what is compared with does it")]
     let component = unsafe { Component::deserialize_file(&engine, precompiled) }?;
     let mut linker = Linker::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     linker.define_unknown_imports_as_traps(&component)?;
-    let wasi = WasiCtxBuilder::new().inherit_stdio().build();
-    let mut store = Store::new(&engine, Peer { wasi, table: ResourceTable::new() });
+    let mut store = Store::new(&engine, ());
     store.set_epoch_deadline(1);
     runtime()?.block_on(linker.instantiate_async(&mut store, &component))?;
     Ok(())
