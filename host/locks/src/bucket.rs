@@ -93,9 +93,14 @@ impl BucketLocks {
         Ok(records)
     }
 
+    /// Says to somebody who waits who else there is.
+    fn shown_to<'a>(&'a self, who: &'a Holder) -> impl Fn() -> BoxFuture<'a, Vec<Holder>> {
+        move || Box::pin(self.all_but(&who.key, &who.id))
+    }
+
     /// Lists for a message: one that can't be had must not end the wait. Leaves out who asks, and those behind the first in line:
     /// they may be many, and each of them would look at all others.
-    async fn shown_except(&self, key: &LockKey, id: &str) -> Vec<Holder> {
+    async fn all_but(&self, key: &LockKey, id: &str) -> Vec<Holder> {
         let places = self.places(key);
         let listed = self.objects.list(&places.all()).await.unwrap_or_default();
         let in_line = listed.iter().filter(|it| places.place_in_line(&it.path).is_some());

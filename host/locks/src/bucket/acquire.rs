@@ -10,10 +10,11 @@ use super::watch::Watch;
 use crate::clock::Moment;
 use crate::keeper::Kept;
 use crate::patience::{InLine, Patience};
-use crate::{BoxFuture, Holder, Lease, LockError, Mode, Proof, Wish};
+use crate::{Holder, Lease, LockError, Mode, Proof, Wish};
 
 /// The longest pause of the first in line, between two looks at the lock.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
 /// How far an attempt has come.
 pub(super) enum Step {
     /// The lock is had; its number.
@@ -78,8 +79,8 @@ impl BucketLocks {
         let mut patience = Patience::new(wish);
         let mut stand = self.stand(Wish { mode: Mode::Shared, ..wish });
         stand.write_shared().await?;
-        let id = stand.holder.id.clone();
-        let shown = || -> BoxFuture<'_, _> { Box::pin(self.shown_except(wish.key, &id)) };
+        let holder = stand.holder.clone();
+        let shown = self.shown_to(&holder);
         loop {
             let found = self.objects.read(&stand.places.record()).await?;
             match found {
@@ -107,7 +108,7 @@ impl BucketLocks {
         patience: &mut Patience<'_>,
     ) -> Result<Option<u64>, LockError> {
         let holder = stand.holder.clone();
-        let shown = || -> BoxFuture<'_, _> { Box::pin(self.shown_except(&holder.key, &holder.id)) };
+        let shown = self.shown_to(&holder);
         loop {
             match self.look_who_shares(stand).await {
                 Ok(Step::Had(number)) => return Ok(Some(number)),

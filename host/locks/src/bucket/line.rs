@@ -11,7 +11,7 @@ use super::objects::Version;
 use super::record::{Record, State};
 use crate::clock::Moment;
 use crate::patience::Patience;
-use crate::{BoxFuture, LockError, Mode};
+use crate::{LockError, Mode};
 
 /// Who is before this side in line, as far as it knows.
 enum Ahead {
@@ -40,7 +40,7 @@ impl BucketLocks {
         patience: &mut Patience<'_>,
     ) -> Result<Option<u64>, LockError> {
         let holder = stand.holder.clone();
-        let shown = || -> BoxFuture<'_, _> { Box::pin(self.shown_except(&holder.key, &holder.id)) };
+        let shown = self.shown_to(&holder);
         if patience.left().is_zero() {
             // Somebody who doesn't wait needs no place.
             patience.pause(FIRST_PAUSE, &shown).await?;
