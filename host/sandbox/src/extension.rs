@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper_changes::Change;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
@@ -162,9 +162,12 @@ impl Extension {
         };
         let ended = tokio::select! {
             biased;
-            answer = &mut running => {
-                return answer.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-            }
+            answer = &mut running => return match answer.map_err(JoinError::try_into_panic) {
+                Ok(answer) => answer,
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                // The runtime shuts down.
+                Err(Err(_)) => Err(CallError::Stopped { extension: self.boxed(), call: name }),
+            },
             () = tokio::time::sleep(time) => {
                 self.limit(name, LimitHit { option: "time", limit: format!("{time:?}") })
             }
