@@ -59,8 +59,8 @@ pub(super) fn swap(remote: &Folder, key: &str, expected: Option<&Token>, bytes: 
     let own = expected + 1;
     // A document says that objects are there.
     let (temporary, content) = remote.write_temporary(key, Body::of(bytes.to_vec()))?;
-    let safe = remote.unsynced.borrow_mut().sync().and_then(|()| content.sync_all());
-    safe.map_err(|error| failed("write", key, &error))?;
+    remote.unsynced.borrow_mut().sync().map_err(|error| error.at(key))?;
+    content.sync_all().map_err(|error| failed("write", key, &error))?;
     let linked = remote.place(&format!("{key}/{}", name(own)), |target| fs::hard_link(&temporary.0, target));
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Swap::Mismatch),

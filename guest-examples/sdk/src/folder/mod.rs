@@ -77,7 +77,7 @@ impl Folder {
         match self.place(key, |target| fs::hard_link(&temporary.0, target)) {
             Ok(target) => {
                 let added = self.unsynced.borrow_mut().add(file, &target);
-                added.map_err(|error| failed("write", key, &error)).map(|()| None)
+                added.map(|()| None).map_err(|error| error.at(key))
             }
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
                 Ok(Some(file))

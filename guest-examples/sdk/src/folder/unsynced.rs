@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
 
 /// How many files may wait; each of them is open.
 const MOST: usize = 64;
@@ -19,7 +20,7 @@ pub(super) struct Unsynced {
 
 impl Unsynced {
     /// Notes a new file and its name.
-    pub(super) fn add(&mut self, file: File, name: &Path) -> io::Result<()> {
+    pub(super) fn add(&mut self, file: File, name: &Path) -> Result<()> {
         self.add_name(name);
         self.files.push(file);
         if self.files.len() < MOST { Ok(()) } else { self.sync_files() }
@@ -35,18 +36,18 @@ impl Unsynced {
     }
 
     /// Makes everything safe.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self) -> Result<()> {
         self.sync_files()?;
         std::mem::take(&mut self.folders).iter().for_each(|folder| sync_folder(folder));
         Ok(())
     }
 
-    fn sync_files(&mut self) -> io::Result<()> {
-        while let Some(file) = self.files.last() {
-            file.sync_all()?;
-            self.files.pop();
-        }
-        Ok(())
+    /// A failure is final: some systems say so once, and to sync the same file again then succeeds without its content.
+    fn sync_files(&mut self) -> Result<()> {
+        let synced = self.files.drain(..).try_for_each(|file| file.sync_all());
+        synced.map_err(|error| {
+            Error::fatal(format!("can't sync what was written to the remote folder: {error}"))
+        })
     }
 }
 
