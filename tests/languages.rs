@@ -12,21 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Ran, guest, world};
-
-/// Builds an example with its own script. Its tools come from PyPI or npm the first time; where they can't, this is
-/// skipped, except in CI.
-fn built(language: &str) -> bool {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../guest-examples/{language}/build.sh"));
-    let built = Command::new("bash").arg(script).output().unwrap();
-    if built.status.success() {
-        return true;
-    }
-    let said = String::from_utf8_lossy(&built.stderr).into_owned();
-    assert!(std::env::var_os("CI").is_none(), "the {language} example can't be built: {said}");
-    println!("skipped: the {language} example can't be built: {said}");
-    false
-}
+use support::{Ran, built, guest, world};
 
 fn is_checked_and_works(language: &str) {
     if !built(language) {

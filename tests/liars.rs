@@ -17,7 +17,7 @@ use lockkeeper_check::{
     Check, Counts, Finding, Options, Outcome, Progress, Protocol, Settings, Subject, SuiteName, SuiteVerdict,
 };
 use lockkeeper_test_servers::secantus;
-use support::guest;
+use support::{built, guest};
 
 /// Each mutation, the suite that has to catch it, and what else may.
 const LIARS: [(&str, SuiteName); 19] = [
@@ -46,8 +46,19 @@ const LIARS: [(&str, SuiteName); 19] = [
 const OF_REQUESTS: [&str; 2] = ["condition-dropped", "later-version"];
 
 /// Guests that keep what they promise.
-const HONEST: [&str; 9] =
-    ["filesystem", "shared-index", "template", "plain", "liars", IN_A_BUCKET, "s3", "gcs", "mongodb"];
+const HONEST: [&str; 11] = [
+    "filesystem",
+    "shared-index",
+    "template",
+    "plain",
+    "liars",
+    IN_A_BUCKET,
+    "s3",
+    "gcs",
+    "mongodb",
+    "python",
+    "javascript",
+];
 
 /// Those of them that are quick enough to be tried with all seeds in every test.
 const QUICK: [&str; 5] = ["filesystem", "shared-index", "template", "plain", "liars"];
@@ -60,7 +71,7 @@ fn budget() -> Options {
 /// The guest whose remote is a bucket, for the mutations that are about requests.
 const IN_A_BUCKET: &str = "liars, in a bucket";
 
-/// A guest and what it is given; none if the server that it needs is not installed here.
+/// A guest and what it is given; none if the server that it needs, or what it is built with, is not installed here.
 fn load(name: &str) -> Option<Subject> {
     let origin = "http://store.test";
     let store = |protocol, bucket: &str| Settings::store(protocol, origin, "bucket").with("bucket", bucket);
@@ -72,6 +83,7 @@ fn load(name: &str) -> Option<Subject> {
             let address = secantus()?.address();
             Settings::server(address).with("url", &format!("mongodb://{address}/{{namespace}}"))
         }
+        "python" | "javascript" if !built(name) => return None,
         _ => Settings::folder(),
     };
     let file = if name == IN_A_BUCKET { "liars" } else { name };
