@@ -27,11 +27,11 @@ guests: ## Build the example extensions into target/guests/*.wasm
 
 .PHONY: check-liars
 check-liars: ## Show which suite of `lockkeeper check` catches which broken extension, and how fast
-	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --nocapture made_for_it_table
+	$(CARGO) test --quiet --locked --workspace --test liars -- --nocapture made_for_it_table
 
 .PHONY: check-honest
 check-honest: ## Check every honest extension with twenty seeds each; takes half an hour
-	$(CARGO) test --quiet --locked -p lockkeeper-tests --test liars -- --ignored --nocapture whole_check_table
+	$(CARGO) test --quiet --locked --workspace --test liars -- --ignored --nocapture whole_check_table
 
 .PHONY: install
 install: ## Install the lockkeeper command, optimised, into cargo's bin folder
