@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -9,13 +10,11 @@ use wasmtime::{Config, Engine};
 
 use crate::error::ComponentError;
 use crate::extension::Extension;
+use crate::file::ComponentFile;
 use crate::guest::Guest;
 use crate::identity::{ComponentDigest, Identity};
 use crate::limits::Limits;
 use crate::since_v0_1_0;
-
-/// The largest component file that is read.
-const LARGEST_COMPONENT: u64 = 256 << 20;
 
 /// How often a running guest gives the host a chance to stop it.
 const TICK: Duration = Duration::from_millis(10);
@@ -64,20 +63,11 @@ impl Sandbox {
         Ok(Self { engine, linker, compiled, started: began.elapsed(), ticker })
     }
 
-    /// Reads a component file, with a bound on its size.
-    pub fn read(path: &Path) -> Result<Vec<u8>, ComponentError> {
-        let unreadable = |source| ComponentError::Unreadable { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > LARGEST_COMPONENT {
-            return Err(ComponentError::TooLarge { path: path.to_owned(), size, limit: LARGEST_COMPONENT });
-        }
-        std::fs::read(path).map_err(unreadable)
-    }
-
-    /// Loads an extension that was [inspected](crate::inspect): compiles it or finds it compiled, and links it.
-    pub fn load(&self, identity: &Identity, bytes: &[u8]) -> Result<(Extension, StartTimes), ComponentError> {
-        let started = Instant::now();
-        let (component, cached) = component(&self.engine, self.compiled.as_deref(), bytes, &identity.digest)?;
+    /// Loads an extension: compiles it or finds it compiled, and links it.
+    pub fn load(&self, file: &ComponentFile) -> Result<(Extension, StartTimes), ComponentError> {
+        let (started, identity) = (Instant::now(), file.identity());
+        let compiled = self.compiled.as_deref();
+        let (component, cached) = component(&self.engine, compiled, &identity.digest, || file.bytes())?;
         let load = started.elapsed();
         let linked = self.link(&component, identity)?;
         let link = started.elapsed() - load;
@@ -108,15 +98,15 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     Ok(linker)
 }
 
-/// Finds compiled code for a component, or compiles it and keeps the result; says whether it was found.
-pub(crate) fn component(
+/// Finds compiled code for a component, or compiles its bytes and keeps the result; says whether it was found.
+pub(crate) fn component<'b>(
     engine: &Engine,
     compiled: Option<&Path>,
-    bytes: &[u8],
     digest: &ComponentDigest,
+    bytes: impl FnOnce() -> Result<Cow<'b, [u8]>, ComponentError>,
 ) -> Result<(Component, bool), ComponentError> {
-    let Some(folder) = compiled.filter(|folder| is_private(folder)) else {
-        return Ok((Component::new(engine, bytes).map_err(unloadable)?, false));
+    let Some(folder) = compiled.filter(|folder| warned_unless_private(folder)) else {
+        return Ok((Component::new(engine, bytes()?).map_err(unloadable)?, false));
     };
     let path = folder.join(format!("{}-{}.cwasm", digest.hex(), engine_key(engine)));
     if path.exists() {
@@ -131,7 +121,7 @@ pub(crate) fn component(
             }
         }
     }
-    let component = Component::new(engine, bytes).map_err(unloadable)?;
+    let component = Component::new(engine, bytes()?).map_err(unloadable)?;
     if let Err(error) = keep(&component, folder, &path) {
         tracing::warn!(path = %path.display(), "can't keep compiled code: {error}");
     }
@@ -174,22 +164,25 @@ fn keep(component: &Component, folder: &Path, path: &Path) -> std::io::Result<()
     Ok(())
 }
 
-/// Whether the folder exists, or can be made, such that only this user can write to it.
-#[cfg(unix)]
-fn is_private(folder: &Path) -> bool {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    let mine = rustix::process::geteuid().as_raw();
-    let private = made
-        .and_then(|()| std::fs::metadata(folder))
-        .is_ok_and(|metadata| metadata.uid() == mine && metadata.mode() & 0o022 == 0);
+fn warned_unless_private(folder: &Path) -> bool {
+    let private = is_private(folder);
     if !private {
         tracing::warn!(folder = %folder.display(), "not used for compiled code: others can write to it");
     }
     private
 }
 
+/// Whether the folder exists, or can be made, such that only this user can write to it.
+#[cfg(unix)]
+pub(crate) fn is_private(folder: &Path) -> bool {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let mine = rustix::process::geteuid().as_raw();
+    made.and_then(|()| std::fs::metadata(folder))
+        .is_ok_and(|metadata| metadata.uid() == mine && metadata.mode() & 0o022 == 0)
+}
+
 #[cfg(not(unix))]
-fn is_private(folder: &Path) -> bool {
+pub(crate) fn is_private(folder: &Path) -> bool {
     std::fs::create_dir_all(folder).is_ok()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use lockkeeper_names::NameError;
 
 use crate::denial::Denial;
-use crate::identity::Identity;
+use crate::identity::{ComponentDigest, Identity};
 use crate::secret::Secrets;
 use crate::trouble::Trouble;
 
@@ -28,6 +28,14 @@ pub enum ComponentError {
         size: u64,
         /// The largest that is read.
         limit: u64,
+    },
+    /// The file isn't the one that was accepted.
+    #[error("it is not the file that was accepted: pinned {}, found {}", .accepted.short(), .found.short())]
+    NotAccepted {
+        /// The digest that was accepted.
+        accepted: ComponentDigest,
+        /// The digest of the file.
+        found: ComponentDigest,
     },
     /// The bytes are no WebAssembly, or damaged.
     #[error("it is not a WebAssembly component, or damaged: {problem}")]

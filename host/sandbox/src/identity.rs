@@ -51,7 +51,7 @@ impl fmt::Debug for ComponentDigest {
 }
 
 /// Who an extension is: what its metadata says, and the digest of its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// Its name, `@collective/name`.
     pub name: ExtensionName,

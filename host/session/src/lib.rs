@@ -26,8 +26,8 @@ pub use lockkeeper_locks::{
 pub use lockkeeper_names::{CachePath, Digest, ExtensionName, ModelId, NameError, Root, Scope};
 pub use lockkeeper_policy::{Capabilities, Reach};
 pub use lockkeeper_sandbox::{
-    CallError, ComponentDigest, ComponentError, Declared, Environment, Events, Extension, Finding,
-    FindingKind, GuestError, Identity, IndexAction, Limits, LogLevel, OnFinding, Sandbox, StartTimes,
+    CallError, ComponentDigest, ComponentError, ComponentFile, Declared, Environment, Events, Extension,
+    Finding, FindingKind, GuestError, Identity, IndexAction, Limits, LogLevel, OnFinding, StartTimes,
 };
 pub use pins::{Pin, Pins};
 pub use registry::{Listed, Registry, RegistryError};

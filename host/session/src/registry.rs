@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use lockkeeper_names::ExtensionName;
-use lockkeeper_sandbox::{ComponentDigest, ComponentError, Identity, Sandbox, inspect};
+use lockkeeper_sandbox::{ComponentDigest, ComponentError, ComponentFile, Identity, inspect};
 
 use crate::pins::Pins;
 
@@ -97,14 +97,6 @@ pub struct Listed {
     pub identity: Result<Identity, ComponentError>,
 }
 
-/// An extension's bytes, with where they came from.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) path: PathBuf,
-    pub(crate) identity: Identity,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl Registry {
     /// Names a registry folder; it need not exist yet.
     pub fn new(folder: PathBuf) -> Self {
@@ -136,7 +128,7 @@ impl Registry {
         let listed: Vec<Listed> = paths
             .into_iter()
             .map(|path| {
-                let identity = Sandbox::read(&path).and_then(|bytes| inspect(&bytes));
+                let identity = ComponentFile::read(&path).map(|file| file.identity().clone());
                 Listed { path, identity }
             })
             .collect();
@@ -167,29 +159,40 @@ impl Registry {
 
     /// Finds an extension: the accepted file if there is one, else the newest version in the folder, which is thereby accepted.
     ///
-    /// An accepted file is the only one that is read, so the cost doesn't grow with the folder.
-    pub(crate) fn find(&self, name: &ExtensionName, pins: &mut Pins) -> Result<Found, RegistryError> {
+    /// An accepted file is the only one that is looked at, and not read again if the folder `compiled` knows it.
+    pub(crate) fn find(
+        &self,
+        name: &ExtensionName,
+        pins: &mut Pins,
+        compiled: Option<&Path>,
+    ) -> Result<ComponentFile, RegistryError> {
         let Some(pin) = pins.get(name).cloned() else {
             let found = self.newest(name)?;
-            pins.accept(&found.identity, &file_name(&found.path))?;
+            pins.accept(found.identity(), &file_name(found.path()))?;
             return Ok(found);
         };
         let path = self.folder.join(&pin.file);
         if !path.exists() {
             return Err(RegistryError::NotFound { name: name.clone(), path: self.folder.clone() });
         }
-        let bytes = Sandbox::read(&path)
-            .map_err(|source| RegistryError::NoExtension { path: path.clone(), source })?;
-        let found = ComponentDigest::of(&bytes);
-        if found != pin.digest {
-            return Err(RegistryError::DigestChanged { name: name.clone(), path, pinned: pin.digest, found });
-        }
-        let identity =
-            inspect(&bytes).map_err(|source| RegistryError::NoExtension { path: path.clone(), source })?;
-        Ok(Found { path, identity, bytes })
+        Self::accepted(name, path, &pin.digest, compiled)
     }
 
-    pub(crate) fn newest(&self, name: &ExtensionName) -> Result<Found, RegistryError> {
+    fn accepted(
+        name: &ExtensionName,
+        path: PathBuf,
+        digest: &ComponentDigest,
+        compiled: Option<&Path>,
+    ) -> Result<ComponentFile, RegistryError> {
+        ComponentFile::accepted(&path, digest, compiled).map_err(|error| match error {
+            ComponentError::NotAccepted { accepted: pinned, found } => {
+                RegistryError::DigestChanged { name: name.clone(), path, pinned, found }
+            }
+            source => RegistryError::NoExtension { path, source },
+        })
+    }
+
+    pub(crate) fn newest(&self, name: &ExtensionName) -> Result<ComponentFile, RegistryError> {
         let mut named: Vec<(Identity, PathBuf)> = self
             .list()?
             .into_iter()
@@ -200,18 +203,7 @@ impl Registry {
         let Some((identity, path)) = named.pop() else {
             return Err(RegistryError::NotFound { name: name.clone(), path: self.folder.clone() });
         };
-        let bytes = Sandbox::read(&path)
-            .map_err(|source| RegistryError::NoExtension { path: path.clone(), source })?;
-        let found = ComponentDigest::of(&bytes);
-        if found != identity.digest {
-            return Err(RegistryError::DigestChanged {
-                name: name.clone(),
-                path,
-                pinned: identity.digest,
-                found,
-            });
-        }
-        Ok(Found { path, identity, bytes })
+        Self::accepted(name, path, &identity.digest, None)
     }
 
     /// Copies a file into the folder, unless it is there already, and accepts it. Loads and runs nothing.
@@ -219,7 +211,7 @@ impl Registry {
     /// Returns who it is and the path that it has now.
     pub fn add(&self, file: &Path, pins: &mut Pins) -> Result<(Identity, PathBuf), RegistryError> {
         let no_extension = |source| RegistryError::NoExtension { path: file.to_owned(), source };
-        let bytes = Sandbox::read(file).map_err(no_extension)?;
+        let bytes = ComponentFile::bytes_of(file).map_err(no_extension)?;
         let identity = inspect(&bytes).map_err(no_extension)?;
         let unwritable = |source| RegistryError::Unwritable { path: self.folder.clone(), source };
         std::fs::create_dir_all(&self.folder).map_err(unwritable)?;
@@ -252,7 +244,7 @@ impl Registry {
     pub fn remove(&self, name: &ExtensionName, pins: &mut Pins) -> Result<PathBuf, RegistryError> {
         let path = match pins.get(name) {
             Some(pin) => self.folder.join(&pin.file),
-            None => self.newest(name)?.path,
+            None => self.newest(name)?.path().to_owned(),
         };
         match std::fs::remove_file(&path) {
             Ok(()) => {}

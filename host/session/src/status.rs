@@ -34,10 +34,11 @@ impl Repository {
     pub async fn status(&self, machine: &Machine) -> Result<Status, Error> {
         let mut pins = self.pins()?;
         let name = &self.config().datastore.extension;
-        let extension = match pins.get(name) {
-            Some(_) => self.registry().find(name, &mut pins).map(|found| found.identity),
-            None => self.registry().newest(name).map(|found| found.identity),
+        let found = match pins.get(name) {
+            Some(_) => self.registry().find(name, &mut pins, machine.compiled.as_deref()),
+            None => self.registry().newest(name),
         };
+        let extension = found.map(|found| found.identity().clone());
         let cache = self.cache()?;
         let scanned = tokio::task::spawn_blocking(move || cache.changes(&[Extent::Everything])).await;
         let scan = scanned

@@ -27,7 +27,9 @@ fn main() -> Result<()> {
         // What it starts itself, each in a process of its own.
         ["--sample", command @ ..] => process::sample(command),
         ["--upload", folder, endpoint, prefix] => peers::upload(Path::new(folder), endpoint, prefix),
-        ["--start", guest, compiled] => scenes::start::ours(Path::new(guest), Path::new(compiled)),
+        ["--start", guest, pinned, compiled] => {
+            scenes::start::ours(Path::new(guest), pinned, Path::new(compiled))
+        }
         ["--start-precompiled", file] => scenes::start::theirs(Path::new(file)),
         ["--schedules", compiled] => scenes::schedules::sample(Path::new(compiled)),
         ["--help" | "-h"] => {

@@ -6,7 +6,7 @@ use lockkeeper_check::{
     Check, CheckConfig, Counts, Options, Outcome, Progress, Replay, Settings, Subject, SuiteName,
     SuiteVerdict, Verdict,
 };
-use lockkeeper_host::{Error, Sandbox};
+use lockkeeper_host::{ComponentFile, Error};
 
 use super::Context;
 use crate::exit;
@@ -106,7 +106,7 @@ pub(super) async fn run(context: &Context<'_>, args: Args) -> Result<u8, Failure
 fn check(ui: &Ui, args: &Args, compiled: Option<&Path>) -> Result<u8, Failure> {
     let (settings, assumed) = settings(args)?;
     let component = |source| Failure::from(Error::Component { path: args.file.clone(), source });
-    let bytes = Sandbox::read(&args.file).map_err(component)?;
+    let bytes = ComponentFile::bytes_of(&args.file).map_err(component)?;
     ui.status("loading the extension");
     let subject = Subject::load(&bytes, settings, compiled).map_err(component)?;
     let options = Options { budget: args.budget, preemptions: args.preemptions, seed: args.seed };

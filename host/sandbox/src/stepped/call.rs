@@ -210,7 +210,7 @@ impl Stepper {
         filesystem::add_to_linker(&mut linker).map_err(failed)?;
         sockets::add_to_linker(&mut linker).map_err(failed)?;
 
-        let (component, _) = component(&engine, compiled, bytes, &identity.digest)?;
+        let (component, _) = component(&engine, compiled, &identity.digest, || Ok(bytes.into()))?;
         let pre = linker.instantiate_pre(&component).map_err(unloadable)?;
         let linked = Linked::new(pre, identity.exports_capabilities).map_err(unloadable)?;
         let runtime = |builder: &mut tokio::runtime::Builder| {

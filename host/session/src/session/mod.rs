@@ -18,7 +18,8 @@ use lockkeeper_locks::LockStore;
 use lockkeeper_names::ModelId;
 use lockkeeper_policy::{Capabilities, Plan, Reach, plan};
 use lockkeeper_sandbox::{
-    Declared, Extension, Grants, Identity, Limits, Network, Sandbox, Secrets, Setting, StartTimes, inspect,
+    ComponentFile, Declared, Extension, Grants, Identity, Limits, Network, Sandbox, Secrets, Setting,
+    StartTimes,
 };
 
 pub use self::held::Held;
@@ -57,10 +58,10 @@ impl Session {
         let mut pins = repository.pins()?;
         let name = &repository.config().datastore.extension;
         let newly_accepted = pins.get(name).is_none();
-        let found = repository.registry().find(name, &mut pins)?;
-        let component = |source| Error::Component { path: found.path.clone(), source };
+        let found = repository.registry().find(name, &mut pins, machine.compiled.as_deref())?;
+        let component = |source| Error::Component { path: found.path().to_owned(), source };
         let sandbox = Sandbox::new(&repository.limits(), machine.compiled.clone()).map_err(component)?;
-        let (extension, start) = sandbox.load(&found.identity, &found.bytes).map_err(component)?;
+        let (extension, start) = sandbox.load(&found).map_err(component)?;
         let (folder, environment) = (repository.folder(), &machine.environment);
         let (config, secrets) = repository.config().values(folder, &**environment)?;
         let grants = repository.grants()?;
@@ -95,11 +96,10 @@ impl Session {
     /// Loads a file as an extension and asks what it promises, with no repository: it gets no configuration and no grants.
     pub async fn inspect(path: &Path, machine: &Machine) -> Result<(Identity, Declared), Error> {
         let component = |source| Error::Component { path: path.to_owned(), source };
-        let bytes = Sandbox::read(path).map_err(component)?;
-        let identity = inspect(&bytes).map_err(component)?;
+        let file = ComponentFile::read(path).map_err(component)?;
         let limits = Limits::default();
         let sandbox = Sandbox::new(&limits, machine.compiled.clone()).map_err(component)?;
-        let (extension, _) = sandbox.load(&identity, &bytes).map_err(component)?;
+        let (extension, _) = sandbox.load(&file).map_err(component)?;
         let setting = Setting {
             config: Vec::new(),
             secrets: Secrets::default(),
@@ -111,7 +111,7 @@ impl Session {
             permit: Arc::new(()),
         };
         let declared = extension.capabilities(&setting).await;
-        Ok((identity, declared))
+        Ok((file.identity().clone(), declared))
     }
 
     /// The repository that is worked on.

@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use lockkeeper_sandbox::{Events, Grants, Limits, LogLevel, Network, Sandbox, Secrets, Setting, inspect};
+use lockkeeper_sandbox::{
+    ComponentDigest, ComponentFile, Events, Grants, Limits, LogLevel, Network, Sandbox, Secrets, Setting,
+};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
 
@@ -20,13 +22,13 @@ impl Events for Silent {
     fn progress(&self, _files: u64, _bytes: u64, _total_bytes: Option<u64>) {}
 }
 
-/// As the host starts a guest: read it, see that it is the one that was pinned, find its compiled code, link, instantiate.
-pub fn ours(guest: &Path, compiled: &Path) -> Result<()> {
-    let bytes = Sandbox::read(guest)?;
-    let identity = inspect(&bytes)?;
+/// As the host starts a guest: see that it is the one that was pinned, find its compiled code, link, instantiate.
+pub fn ours(guest: &Path, pinned: &str, compiled: &Path) -> Result<()> {
+    let pinned: ComponentDigest = serde_json::from_value(pinned.into())?;
+    let file = ComponentFile::accepted(guest, &pinned, Some(compiled))?;
     let limits = Limits::default();
     let sandbox = Sandbox::new(&limits, Some(compiled.into()))?;
-    let (extension, _) = sandbox.load(&identity, &bytes)?;
+    let (extension, _) = sandbox.load(&file)?;
     let setting = Setting {
         config: Vec::new(),
         secrets: Secrets::default(),
@@ -101,7 +103,8 @@ pub fn measure(space: &Path, report: &mut Report) -> Result<()> {
         let precompiled = space.join(format!("{name}.cwasm"));
         precompile(&guest, &precompiled)?;
         let mut ours = Command::new(&this);
-        ours.arg("--start").args([&guest, &compiled]);
+        let pinned = ComponentDigest::of(&std::fs::read(&guest)?).to_string();
+        ours.arg("--start").arg(&guest).arg(pinned).arg(&compiled);
         let mut theirs = Command::new(&this);
         theirs.arg("--start-precompiled").arg(&precompiled);
         let samples = take_turns(
