@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
-use blake3::Hasher;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
+use crate::hasher::Hasher;
 use crate::{Error, Object};
 
 /// How much of a file is in memory at a time.
@@ -68,7 +68,7 @@ impl Body {
             size,
             left: size,
             digest,
-            hasher: Hasher::new(),
+            hasher: Hasher::default(),
             outcome: Outcome::default(),
         };
         if size == 0 {
@@ -116,7 +116,7 @@ impl Body {
 
     fn check(&mut self) -> io::Result<()> {
         let longer = self.content.read(&mut [0])? > 0;
-        let right = self.left == 0 && !longer && self.hasher.finalize().to_hex().as_str() == self.digest;
+        let right = self.left == 0 && !longer && self.hasher.digest() == self.digest;
         self.outcome.0.store(if right { RIGHT } else { CHANGED }, Ordering::Relaxed);
         if right { Ok(()) } else { Err(io::Error::other("the file changed while it was being read")) }
     }
@@ -139,7 +139,7 @@ pub(crate) async fn copy(
     mut to: impl Write,
     mut each: impl FnMut(u64),
 ) -> Result<(u64, String), CopyError> {
-    let mut hasher = Hasher::new();
+    let mut hasher = Hasher::default();
     let mut size = 0;
     while let Some(piece) = from.next().await {
         let piece = piece.map_err(CopyError::Read)?;
@@ -148,7 +148,7 @@ pub(crate) async fn copy(
         size += piece.len() as u64;
         each(piece.len() as u64);
     }
-    Ok((size, hasher.finalize().to_hex().to_string()))
+    Ok((size, hasher.digest()))
 }
 
 /// Which side of a copy failed.

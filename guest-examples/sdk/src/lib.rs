@@ -64,6 +64,7 @@ mod component;
 mod config;
 mod error;
 pub mod folder;
+mod hasher;
 mod host;
 mod index;
 mod mirror;

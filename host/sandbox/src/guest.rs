@@ -55,7 +55,7 @@ pub(crate) struct Guest {
     http: WasiHttpCtx,
     requests: Box<dyn WasiHttpHooks + Send>,
     tls: WasiTlsCtx,
-    table: ResourceTable,
+    pub(crate) table: ResourceTable,
     pub(crate) config: WasiConfigVariables,
     pub(crate) limiter: Limiter,
     pub(crate) setting: Setting,
@@ -71,6 +71,15 @@ struct Mount {
     perms: FsPerms,
     /// The open folder, if it had to be opened with care.
     dir: Option<Dir>,
+}
+
+/// How many resources a call may have at once: some of them have memory of the host's.
+const MOST_RESOURCES: usize = 100_000;
+
+fn table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MOST_RESOURCES);
+    table
 }
 
 impl Guest {
@@ -173,7 +182,7 @@ impl Guest {
                 setting.permit.clone(),
             )),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
-            table: ResourceTable::new(),
+            table: table(),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
             log: Budget::new("log", setting.limits.log),
@@ -201,7 +210,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             requests: Box::new(stepping.answers()),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
-            table: ResourceTable::new(),
+            table: table(),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
             log: Budget::new("log", setting.limits.log),

@@ -4,7 +4,7 @@
 
 use lockkeeper_changes::Change as HostChange;
 use wasmtime::Store;
-use wasmtime::component::{HasSelf, InstancePre, Linker};
+use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 
 use crate::call::{LogLevel, PullReport, PushReport};
 use crate::error::{Failure, GuestError, LimitHit};
@@ -17,11 +17,13 @@ mod sync_bindings {
         inline: "
             package lockkeeper:bindings;
             world syncing {
+                import lockkeeper:datastore/digests@0.1.0;
                 import lockkeeper:datastore/host@0.1.0;
                 export lockkeeper:datastore/sync@0.1.0;
             }
         ",
         world: "lockkeeper:bindings/syncing",
+        with: { "lockkeeper:datastore/digests.hasher": blake3::Hasher },
         imports: { default: trappable | tracing },
         exports: { default: async },
     });
@@ -61,7 +63,7 @@ mod index_bindings {
 use index_bindings::lockkeeper::datastore::index_findings;
 use sync_bindings::SyncingPre;
 use sync_bindings::exports::lockkeeper::datastore::sync as exported;
-use sync_bindings::lockkeeper::datastore::{host, types};
+use sync_bindings::lockkeeper::datastore::{digests, host, types};
 
 /// A component of this version, linked and ready to be instantiated.
 #[derive(Clone)]
@@ -73,6 +75,7 @@ pub(crate) struct Linked {
 
 /// Offers the host's interface to components of this version.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    digests::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     index_findings::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
@@ -246,6 +249,28 @@ impl host::Host for Guest {
         let held = incoming.delete(&path);
         *deletions += u64::from(held);
         Ok(held)
+    }
+}
+
+impl digests::Host for Guest {}
+
+impl digests::HostHasher for Guest {
+    fn new(&mut self) -> wasmtime::Result<Resource<blake3::Hasher>> {
+        Ok(self.table.push(blake3::Hasher::new())?)
+    }
+
+    fn update(&mut self, hasher: Resource<blake3::Hasher>, piece: Vec<u8>) -> wasmtime::Result<()> {
+        self.table.get_mut(&hasher)?.update(&piece);
+        Ok(())
+    }
+
+    fn digest(&mut self, hasher: Resource<blake3::Hasher>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&hasher)?.finalize().to_hex().to_string())
+    }
+
+    fn drop(&mut self, hasher: Resource<blake3::Hasher>) -> wasmtime::Result<()> {
+        self.table.delete(hasher)?;
+        Ok(())
     }
 }
 
