@@ -227,6 +227,14 @@ fn endless_recursion_is_stopped_by_the_stack_limit() {
 }
 
 #[test]
+fn whatever_the_host_keeps_for_a_guest_is_stopped_by_the_limit_of_resources() {
+    for call in ["push", "pull"] {
+        let said = contained(call, "endless-hashing", &limits("resources = 200"), 72);
+        says(&said, &["200", "`resources`"]);
+    }
+}
+
+#[test]
 fn a_flooded_log_is_stopped_by_the_log_limit() {
     for call in ["push", "pull"] {
         let said = contained(call, "flood-log", &limits("log = \"64KiB\""), 72);
@@ -533,6 +541,7 @@ fn a_limit_that_is_too_small_to_start_is_named() {
         ("memory = \"64KiB\"", "`memory`"),
         ("instances = 1", "`instances`"),
         ("table-elements = 1", "`table-elements`"),
+        ("resources = 1", "`resources`"),
         ("stack = \"1KiB\"", "`stack`"),
     ] {
         let repository = guilty(&world, "a", "", &limits(limit));

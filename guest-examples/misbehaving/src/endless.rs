@@ -4,6 +4,8 @@ use std::hint::black_box;
 use std::mem::forget;
 use std::time::Duration;
 
+use lockkeeper_sdk::bindings::lockkeeper::datastore::digests::Hasher;
+
 pub(crate) fn computing() {
     let mut count = 0_u64;
     loop {
@@ -26,6 +28,12 @@ pub(crate) fn recursing() {
         black_box(deeper)
     }
     black_box(deeper(0));
+}
+
+pub(crate) fn hashing() {
+    loop {
+        forget(black_box(Hasher::new()));
+    }
 }
 
 pub(crate) fn waiting() {

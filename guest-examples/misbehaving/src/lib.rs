@@ -112,6 +112,7 @@ fn in_any_call(told: &str) -> Result<()> {
         "endless-loop" => endless::computing(),
         "endless-allocation" => endless::allocating(),
         "endless-recursion" => endless::recursing(),
+        "endless-hashing" => endless::hashing(),
         "never-finishes" => endless::waiting(),
         "look-around" => return Err(escape::surroundings()),
         "confess" => return Err(confess::everything(&config("requests")?)),

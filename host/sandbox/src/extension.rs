@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{CallHook, Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::call::{Permit, PullReport, Pulled, PushReport, Pushed, Setting};
@@ -298,7 +299,9 @@ pub(crate) fn conclude<T>(
             // The runtime counts instances, tables and memories itself and has no error type for it.
             let crowded = error.root_cause().to_string().starts_with("resource limit exceeded");
             let instances = || LimitHit { option: "instances", limit: limits.instances.to_string() };
-            let hit = guest.limiter.hit.clone();
+            let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+            let resources = || LimitHit { option: "resources", limit: limits.resources.to_string() };
+            let hit = guest.limiter.hit.clone().or_else(|| full.then(resources));
             let hit = hit.or_else(|| overflow.then(stack)).or_else(|| crowded.then(instances));
             Err(trapped(identity, call, &error, hit, (denials, troubles), host_call))
         }

@@ -17,7 +17,7 @@ use crate::call::{LogLevel, Pulled, Pushed, Setting};
 use crate::denial::Denials;
 use crate::grants::FolderAccess;
 use crate::index::{Indexed, OnFinding};
-use crate::limits::Limiter;
+use crate::limits::{Limiter, Limits};
 use crate::network::{Requests, Tls, allows_socket};
 use crate::output::{Budget, Output};
 use crate::quiet::Quiet;
@@ -73,12 +73,9 @@ struct Mount {
     dir: Option<Dir>,
 }
 
-/// How many resources a call may have at once: some of them have memory of the host's.
-const MOST_RESOURCES: usize = 100_000;
-
-fn table() -> ResourceTable {
+fn table(limits: &Limits) -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MOST_RESOURCES);
+    table.set_max_capacity(limits.resources as usize);
     table
 }
 
@@ -182,7 +179,7 @@ impl Guest {
                 setting.permit.clone(),
             )),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
-            table: table(),
+            table: table(&setting.limits),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
             log: Budget::new("log", setting.limits.log),
@@ -210,7 +207,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             requests: Box::new(stepping.answers()),
             tls: WasiTlsCtxBuilder::new().provider(Box::new(Tls(setting.network.trust()))).build(),
-            table: table(),
+            table: table(&setting.limits),
             config: setting.config.iter().cloned().collect(),
             limiter: Limiter::new(setting.limits.clone()),
             log: Budget::new("log", setting.limits.log),

@@ -64,6 +64,8 @@ pub struct Limits {
     pub table_elements: u64,
     /// Core instances, memories and tables, each.
     pub instances: u32,
+    /// What the host keeps for the guest at once: open files, streams, requests, hashers.
+    pub resources: u32,
     /// The guest's stack.
     pub stack: Bytes,
     /// How long a call may take by the clock on the wall.
@@ -81,6 +83,7 @@ impl Default for Limits {
             memory: Bytes(512 << 20),
             table_elements: 1_000_000,
             instances: 1_000,
+            resources: 100_000,
             stack: Bytes(1 << 20),
             time: Duration::from_secs(30 * 60),
             output: Bytes(1 << 20),
