@@ -93,15 +93,20 @@ impl Body {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(max);
         let mut piece = BytesMut::zeroed(wanted);
         let mut filled = 0;
-        while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.content.read(rest) {
+        while filled < wanted {
+            // Little at a time, so that it is hashed as long as the processor has it near.
+            let end = filled.saturating_add(BUFFER).min(wanted);
+            let Some(next) = piece.get_mut(filled..end) else { break };
+            match self.content.read(next) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(0) => return self.check().map(|()| Bytes::new()),
-                Ok(read) => filled += read,
+                Ok(read) => {
+                    self.hasher.update(next.get(..read).unwrap_or_default());
+                    filled += read;
+                }
             }
         }
-        self.hasher.update(&piece);
         self.left -= wanted as u64;
         if self.left == 0 && !self.outcome.complete() {
             self.check()?;
