@@ -120,6 +120,10 @@ fn instructions_of_a_run_with_nothing_to_do() {
     }
     let world = world!();
     let repository = world.repository("a", "plain");
+    // A file that was just written is read at each start.
+    let extension = repository.folder.join("extensions/plain.wasm");
+    std::fs::remove_file(&extension).unwrap();
+    std::os::unix::fs::symlink(guest("plain"), extension).unwrap();
     for file in 0..FILES {
         repository.write(&format!("data/kind/model/file-{file:03}"), content(file));
     }
