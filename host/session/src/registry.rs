@@ -82,6 +82,18 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// Why an accepted extension's file is none, or is another one.
+    pub(crate) fn no_extension(name: &ExtensionName, path: PathBuf, source: ComponentError) -> Self {
+        match source {
+            ComponentError::NotAccepted { accepted: pinned, found } => {
+                Self::DigestChanged { name: name.clone(), path, pinned, found }
+            }
+            source => Self::NoExtension { path, source },
+        }
+    }
+}
+
 /// A folder of extensions.
 #[derive(Debug, Clone)]
 pub struct Registry {
@@ -184,12 +196,8 @@ impl Registry {
         digest: &ComponentDigest,
         compiled: Option<&Path>,
     ) -> Result<ComponentFile, RegistryError> {
-        ComponentFile::accepted(&path, digest, compiled).map_err(|error| match error {
-            ComponentError::NotAccepted { accepted: pinned, found } => {
-                RegistryError::DigestChanged { name: name.clone(), path, pinned, found }
-            }
-            source => RegistryError::NoExtension { path, source },
-        })
+        ComponentFile::accepted(&path, digest, compiled)
+            .map_err(|source| RegistryError::no_extension(name, path, source))
     }
 
     pub(crate) fn newest(&self, name: &ExtensionName) -> Result<ComponentFile, RegistryError> {

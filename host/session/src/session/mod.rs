@@ -18,8 +18,8 @@ use lockkeeper_locks::LockStore;
 use lockkeeper_names::ModelId;
 use lockkeeper_policy::{Capabilities, Plan, Reach, plan};
 use lockkeeper_sandbox::{
-    ComponentFile, Declared, Extension, Grants, Identity, Limits, Network, Sandbox, Secrets, Setting,
-    StartTimes,
+    ComponentError, ComponentFile, Declared, Extension, Grants, Identity, Limits, Network, Sandbox, Secrets,
+    Setting, StartTimes,
 };
 
 pub use self::held::Held;
@@ -27,6 +27,7 @@ use self::holds::Holds;
 pub use self::holds::LostLock;
 pub use self::transfer::Transfer;
 use crate::error::Error;
+use crate::registry::RegistryError;
 use crate::report::{CallReport, ExtensionReport, LockReport};
 use crate::repository::{Machine, Repository};
 
@@ -61,7 +62,14 @@ impl Session {
         let found = repository.registry().find(name, &mut pins, machine.compiled.as_deref())?;
         let component = |source| Error::Component { path: found.path().to_owned(), source };
         let sandbox = Sandbox::new(&repository.limits(), machine.compiled.clone()).map_err(component)?;
-        let (extension, start) = sandbox.load(&found).map_err(component)?;
+        let loaded = sandbox.load(&found).map_err(|source| match source {
+            // Since it was looked at.
+            ComponentError::NotAccepted { .. } => {
+                RegistryError::no_extension(name, found.path().to_owned(), source).into()
+            }
+            source => component(source),
+        });
+        let (extension, start) = loaded?;
         let (folder, environment) = (repository.folder(), &machine.environment);
         let (config, secrets) = repository.config().values(folder, &**environment)?;
         let grants = repository.grants()?;
