@@ -30,7 +30,7 @@ pub struct LocksStatus {
 }
 
 impl Repository {
-    /// Looks how the repository stands. Writes nothing.
+    /// Looks how the repository stands. Writes nothing but what this machine remembers of the extension's file.
     pub async fn status(&self, machine: &Machine) -> Result<Status, Error> {
         let mut pins = self.pins()?;
         let name = &self.config().datastore.extension;
