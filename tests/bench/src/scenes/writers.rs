@@ -137,13 +137,13 @@ pub fn measure(space: &Path, report: &mut Report) -> Result<()> {
             if *writers == 1 {
                 continue;
             }
-            // Beyond that, writers wait for a core and not for the store.
+            // Beyond that, writers wait for a core as well, and not for the store alone.
             let crowded = busy > std::thread::available_parallelism()?.get() as f64 / 2.0;
             let bar = match promise {
                 Promise::Declared if !crowded => Bar::AtLeast(0.9 * *writers as f64),
                 _ => Bar::None,
             };
-            let limit = if crowded { "; this machine is the limit" } else { "" };
+            let limit = if crowded { "; they share them with the server" } else { "" };
             report.add(Figure {
                 what: format!("{writers} writers on {writers} models, {name}, S3 at 20 ms"),
                 against: "one writer".into(),
